@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Each folder of the library has a README.md with a line for each header, and for no other."""
+
+import re
+
+import lint
+
+NAME = re.compile(r"(?<![\w/.-])([a-z0-9_]+\.hpp)\b")
+
+
+def check(root):
+    wrong = []
+    library = root / "include" / "zcpool"
+    everywhere = {path.name for path, _ in lint.headers(root)}
+    for folder in sorted(path for path in library.iterdir() if path.is_dir()):
+        readme = folder / "README.md"
+        if not readme.is_file():
+            wrong.append(f"{readme}: missing")
+            continue
+        named = set(NAME.findall(lint.read(readme)))
+        for header in sorted(path.name for path in folder.glob("*.hpp")):
+            if header not in named:
+                wrong.append(f"{readme}: no line for {header}")
+        for name in sorted(named - everywhere):
+            wrong.append(f"{readme}: names {name}, which does not exist")
+    return wrong
+
+
+HEADER = "include/zcpool/base/a.hpp"
+README = "include/zcpool/base/README.md"
+
+CASES = [
+    ("in order", {HEADER: "", README: "| `a.hpp` | what it is |\n"}, None),
+    ("no README", {HEADER: ""}, "missing"),
+    ("no line", {HEADER: "", README: "# base\n\ndata.hpp is another\n"}, "no line for a.hpp"),
+    ("a header that is gone", {HEADER: "", README: "- `a.hpp`\n- `b.hpp`\n"}, "does not exist"),
+]
+
+if __name__ == "__main__":
+    lint.main(check, CASES)
