@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Headers and a relocatable package, so that find_package(zcpool) gives zcpool::zcpool. Nothing in it depends on the
-# architecture, hence share/ and not lib/.
+# Headers and a relocatable package, so that find_package(zcpool) gives zcpool::zcpool. Nothing in
+# it depends on the architecture, hence share/ and not lib/.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
