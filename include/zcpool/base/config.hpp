@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What the library asks of its platform, and the only macros it defines.
+//
+//   ZCPOOL_ASSERTIONS               1: contract violations abort with a message. Default: 1 unless
+//   NDEBUG. ZCPOOL_SYSCALL_PROVIDER_HEADER  a header that defines `zcpool::sys::provider`, through
+//   which every system call
+//                                   goes; for fault injection. Must be the same in all files of a
+//                                   program.
+
+#include <cstddef>
+
+#if !defined(__linux__)
+#error "zcpool needs Linux: memfd, sealing, sendfile and futex have no portable counterpart"
+#endif
+
+#if !defined(ZCPOOL_ASSERTIONS)
+#if defined(NDEBUG)
+#define ZCPOOL_ASSERTIONS 0
+#else
+#define ZCPOOL_ASSERTIONS 1
+#endif
+#endif
+
+#if ZCPOOL_ASSERTIONS
+#define ZCPOOL_ASSERT(condition, message)                                                          \
+    ((condition) ? static_cast<void>(0)                                                            \
+                 : ::zcpool::contract_violated(#condition, message, __FILE__, __LINE__))
+#else
+#define ZCPOOL_ASSERT(condition, message) static_cast<void>(0)
+#endif
+
+namespace zcpool {
+
+/// Bytes that two threads should not share. Our own constant: the standard's one may differ between
+/// compilers of one program, and this one is part of the shared-memory layout.
+inline constexpr std::size_t cache_line = 64;
+
+/// The smallest unit of pool memory, in bytes. Kernels with larger pages are refused when a pool is
+/// created.
+inline constexpr std::size_t page_size = 4096;
+
+/// Prints what was violated on stderr and aborts. Called by ZCPOOL_ASSERT only.
+[[noreturn]] void contract_violated(const char* condition, const char* message, const char* file,
+                                    int line) noexcept;
+
+}  // namespace zcpool
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace zcpool {
+
+[[noreturn]] inline void contract_violated(const char* condition, const char* message,
+                                           const char* file, int line) noexcept {
+    std::fprintf(stderr, "zcpool: %s (%s) at %s:%d\n", message, condition, file, line);
+    std::abort();
+}
+
+}  // namespace zcpool

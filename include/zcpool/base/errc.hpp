@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The conditions of our own that a call can end in. What the system refused keeps its errno
+// (std::system_category).
+
+#include <string>
+#include <system_error>
+
+namespace zcpool {
+
+/// Why a call could not do what it was asked.
+enum class errc {
+    exhausted = 1,  ///< every slot that would fit is in use; try later, wait, or release something
+    too_large,      ///< more bytes than the largest size class holds; use a writer and a chain
+    closed,     ///< the pool was closed, or belongs to the process that this one was forked from
+    timed_out,  ///< the deadline passed before a slot came free
+    invalid_options,      ///< a pool option is out of its range; creation_report names it
+    unsupported,          ///< this kernel or page size cannot do what was required
+    renewal_ineffective,  ///< replacing pages does not detach them here, so lending would corrupt
+    out_of_memory,        ///< the system had no memory for a book-keeping block
+    out_of_range,         ///< a read past the end of a chain
+};
+
+/// The category of `errc`.
+class error_category final : public std::error_category {
+public:
+    [[nodiscard]] const char* name() const noexcept override { return "zcpool"; }
+
+    [[nodiscard]] std::string message(int condition) const override {
+        switch (static_cast<errc>(condition)) {
+            case errc::exhausted: return "all slots that would fit are in use";
+            case errc::too_large: return "larger than the largest size class";
+            case errc::closed: return "the pool is closed";
+            case errc::timed_out: return "no slot came free before the deadline";
+            case errc::invalid_options: return "a pool option is out of range";
+            case errc::unsupported: return "not supported by this kernel";
+            case errc::renewal_ineffective:
+                return "replaced pages are still shared with the kernel";
+            case errc::out_of_memory: return "no memory for book-keeping";
+            case errc::out_of_range: return "past the end of the chain";
+        }
+        return "unknown zcpool error";
+    }
+
+    [[nodiscard]] std::error_condition default_error_condition(
+        int condition) const noexcept override {
+        switch (static_cast<errc>(condition)) {
+            case errc::exhausted: return std::errc::resource_unavailable_try_again;
+            case errc::too_large: return std::errc::message_size;
+            case errc::timed_out: return std::errc::timed_out;
+            case errc::invalid_options: return std::errc::invalid_argument;
+            case errc::unsupported: return std::errc::not_supported;
+            case errc::out_of_memory: return std::errc::not_enough_memory;
+            case errc::out_of_range: return std::errc::result_out_of_range;
+            case errc::closed:
+            case errc::renewal_ineffective: break;
+        }
+        return {condition, *this};
+    }
+};
+
+/// The one object of `error_category`.
+[[nodiscard]] inline const std::error_category& category() noexcept {
+    static const error_category instance;
+    return instance;
+}
+
+/// Makes `errc` usable wherever a std::error_code is expected.
+[[nodiscard]] inline std::error_code make_error_code(errc condition) noexcept {
+    return {static_cast<int>(condition), category()};
+}
+
+}  // namespace zcpool
+
+template <>
+struct std::is_error_code_enum<zcpool::errc> : std::true_type {};

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Slices in order, read as one run of bytes: what is built, sent and cut up without touching the
+// bytes.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include <zcpool/base/config.hpp>
+#include <zcpool/base/result.hpp>
+#include <zcpool/chain/slice.hpp>
+
+namespace zcpool {
+
+/// An ordered list of slices.
+///
+///     items_[0 .. begin_)  consumed, empty    items_[begin_ .. end_)  the chain    items_[end_ ..
+///     capacity_)  room
+///
+/// Up to `inline_slices` need no allocation, and a chain keeps the room that it once had, so that
+/// one that is filled and consumed again and again allocates nothing. Sharing: one thread at a
+/// time. Move-only: subchain() shares on purpose.
+class chain {
+public:
+    /// Slices that fit without an allocation: a header and a body of a few slots.
+    static constexpr std::size_t inline_slices = 8;
+
+    chain() noexcept = default;
+    chain(chain&& other) noexcept { take(other); }
+    chain& operator=(chain&& other) noexcept {
+        if (this != &other) {
+            clear();
+            take(other);
+        }
+        return *this;
+    }
+    ~chain() = default;
+
+    /// Adds a slice at the end; an empty one is left out.
+    ///
+    /// Returns: false, with the chain as it was and the slice gone, when there was no memory to
+    /// grow. Complexity: amortised O(1); an allocation at most when the chain is longer than ever.
+    [[nodiscard]] bool append(slice tail) noexcept {
+        if (tail.empty()) {
+            return true;
+        }
+        if (!reserve(slice_count() + 1)) {
+            return false;
+        }
+        bytes_ += tail.size();
+        items_[end_++] = std::move(tail);
+        return true;
+    }
+
+    /// Moves all slices of another chain to the end, in order.
+    ///
+    /// Returns: false, with this chain as it was, when there was no memory to grow. `tail` is empty
+    /// after success.
+    [[nodiscard]] bool append(chain&& tail) noexcept {
+        if (!reserve(slice_count() + tail.slice_count())) {
+            return false;
+        }
+        for (std::size_t i = tail.begin_; i < tail.end_; ++i) {
+            items_[end_++] = std::move(tail.items_[i]);
+        }
+        bytes_ += tail.bytes_;
+        tail.forget();
+        return true;
+    }
+
+    /// Makes room for `slices` in all. Returns: false when there was no memory.
+    [[nodiscard]] bool reserve(std::size_t slices) noexcept {
+        if (begin_ + slices <= capacity_) {
+            return true;
+        }
+        if (slices <= capacity_ / 2) {  // half of the room is consumed: closing the gap is paid for
+                                        // by what was appended
+            std::move(items_ + begin_, items_ + end_, items_);
+        } else if (!grow(slices)) {
+            return false;
+        }
+        end_ -= begin_;
+        begin_ = 0;
+        return true;
+    }
+
+    /// Drops bytes from the front, and with them the slices that they end.
+    ///
+    /// Expects: `count <= size()`.
+    void consume(std::size_t count) noexcept {
+        ZCPOOL_ASSERT(count <= bytes_, "consumed more bytes than the chain has");
+        bytes_ -= count;
+        while (count != 0) {
+            slice& front = items_[begin_];
+            if (count < front.size()) {
+                front.remove_prefix(count);
+                return;
+            }
+            count -= front.size();
+            front = slice{};
+            ++begin_;
+        }
+        if (begin_ == end_) {
+            begin_ = end_ = 0;
+        }
+    }
+
+    /// Drops everything; keeps the room.
+    void clear() noexcept {
+        for (std::size_t i = begin_; i < end_; ++i) {
+            items_[i] = slice{};
+        }
+        forget();
+    }
+
+    /// A chain of `count` bytes from `offset` on, sharing the memory.
+    ///
+    /// Errors: `out_of_range` when the chain is shorter; `out_of_memory`.
+    /// Complexity: O(slices); an allocation only for more than `inline_slices`.
+    [[nodiscard]] result<chain> subchain(std::size_t offset, std::size_t count) const noexcept {
+        if (offset > bytes_ || count > bytes_ - offset) {
+            return fail(errc::out_of_range);
+        }
+        chain part;
+        for (const slice& each : *this) {
+            if (count == 0) {
+                break;
+            }
+            if (offset >= each.size()) {
+                offset -= each.size();
+                continue;
+            }
+            const std::size_t taken = std::min(count, each.size() - offset);
+            if (!part.append(each.subslice(std::exchange(offset, 0), taken))) {
+                return fail(errc::out_of_memory);
+            }
+            count -= taken;
+        }
+        return part;
+    }
+
+    /// Bytes in all.
+    [[nodiscard]] std::size_t size() const noexcept { return bytes_; }
+    [[nodiscard]] bool empty() const noexcept { return bytes_ == 0; }
+    [[nodiscard]] std::size_t slice_count() const noexcept { return end_ - begin_; }
+
+    /// The slices in order; none is empty.
+    [[nodiscard]] const slice* begin() const noexcept { return items_ + begin_; }
+    [[nodiscard]] const slice* end() const noexcept { return items_ + end_; }
+    /// Expects: not empty.
+    [[nodiscard]] const slice& front() const noexcept { return items_[begin_]; }
+
+private:
+    [[nodiscard]] bool grow(std::size_t slices) noexcept {
+        const std::size_t wanted = std::max(slices, 2 * capacity_);
+        std::unique_ptr<slice[]> larger{new (std::nothrow) slice[wanted]};
+        if (!larger) {
+            return false;
+        }
+        std::move(items_ + begin_, items_ + end_, larger.get());
+        heap_ = std::move(larger);
+        items_ = heap_.get();
+        capacity_ = wanted;
+        return true;
+    }
+
+    /// Becomes what `other` was. Expects: this chain is empty.
+    void take(chain& other) noexcept {
+        if (other.heap_) {
+            heap_ = std::move(other.heap_);
+            items_ = heap_.get();
+            capacity_ = std::exchange(other.capacity_, inline_slices);
+            begin_ = other.begin_;
+            end_ = other.end_;
+            other.items_ = other.inline_.data();
+        } else {
+            // At most inline_slices of them, and this chain has at least that much room.
+            end_ = static_cast<std::size_t>(
+                std::move(other.items_ + other.begin_, other.items_ + other.end_, items_) - items_);
+            begin_ = 0;
+        }
+        bytes_ = other.bytes_;
+        other.forget();
+    }
+
+    void forget() noexcept { begin_ = end_ = bytes_ = 0; }
+
+    std::array<slice, inline_slices> inline_;
+    std::unique_ptr<slice[]> heap_;
+    slice* items_ = inline_.data();
+    std::size_t capacity_ = inline_slices;
+    std::size_t begin_ = 0;
+    std::size_t end_ = 0;
+    std::size_t bytes_ = 0;
+};
+
+}  // namespace zcpool

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Building a chain front to back, straight into pool memory.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include <zcpool/base/config.hpp>
+#include <zcpool/chain/chain.hpp>
+#include <zcpool/chain/slice.hpp>
+#include <zcpool/pool/buffer.hpp>
+#include <zcpool/pool/pool.hpp>
+
+namespace zcpool {
+
+/// Appends bytes to a chain and takes buffers from a pool as it needs them.
+///
+/// Never blocks: when the pool has no slot, space() is empty and write() stops short; what was
+/// written stays. Sharing: one thread at a time. The pool must outlive it.
+class writer {
+public:
+    /// Takes buffers of `block_bytes` at a time (0: of the largest class), or smaller ones when
+    /// there are none.
+    explicit writer(pool_view pool, std::size_t block_bytes = 0) noexcept
+        : pool_(pool), block_bytes_(block_bytes == 0 ? pool.largest() : block_bytes) {}
+
+    /// At least `least` contiguous bytes to write to, valid until the next call.
+    ///
+    /// Returns: an empty span when the pool has no slot of that size, or `least` is larger than
+    /// any.
+    [[nodiscard]] std::span<std::byte> space(std::size_t least = 1) noexcept {
+        if (current_.space().size() >= std::max<std::size_t>(least, 1)) {
+            return current_.space();
+        }
+        // Room for the current buffer's slice and one more, so that nothing that was written can be
+        // lost for want of it.
+        if (!chain_.reserve(chain_.slice_count() + 2)) {
+            return {};
+        }
+        buffer next = pool_.try_acquire(std::max(least, block_bytes_));
+        if (!next && least < block_bytes_) {
+            next = pool_.try_acquire(least);
+        }
+        if (!next) {
+            return {};
+        }
+        seal();
+        current_ = std::move(next);
+        return current_.space();
+    }
+
+    /// Counts the first `bytes` of the last space() as written. Expects: no more than that.
+    void commit(std::size_t bytes) noexcept { current_.commit(bytes); }
+
+    /// Copies bytes to the end. Returns: how many; fewer only when the pool has no slot.
+    [[nodiscard]] std::size_t write(std::span<const std::byte> bytes) noexcept {
+        std::size_t written = 0;
+        while (written < bytes.size()) {
+            const auto room = space();
+            if (room.empty()) {
+                break;
+            }
+            const std::size_t part = std::min(room.size(), bytes.size() - written);
+            std::memcpy(room.data(), bytes.data() + written, part);
+            commit(part);
+            written += part;
+        }
+        return written;
+    }
+
+    /// Adds a slice behind what was written, without copying. Returns: false when there was no
+    /// memory to grow.
+    [[nodiscard]] bool append(slice shared) noexcept {
+        if (!chain_.reserve(chain_.slice_count() + 2)) {
+            return false;
+        }
+        seal();
+        return chain_.append(std::move(shared));
+    }
+
+    /// Bytes written and appended so far.
+    [[nodiscard]] std::size_t size() const noexcept { return chain_.size() + current_.size(); }
+
+    /// Hands out the chain and begins an empty one.
+    [[nodiscard]] chain finish() noexcept {
+        seal();
+        return std::exchange(chain_, chain{});
+    }
+
+private:
+    /// Expects: room in the chain, which whoever filled `current_` reserved.
+    void seal() noexcept {
+        [[maybe_unused]] const bool kept = chain_.append(std::move(current_).freeze());
+        ZCPOOL_ASSERT(kept, "the room for a written buffer was not reserved");
+    }
+
+    pool_view pool_;
+    std::size_t block_bytes_;
+    buffer current_;
+    chain chain_;
+};
+
+}  // namespace zcpool

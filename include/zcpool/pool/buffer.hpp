@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Sole, writable ownership of a slot.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include <zcpool/base/config.hpp>
+#include <zcpool/pool/core.hpp>
+#include <zcpool/pool/slot_record.hpp>
+
+namespace zcpool {
+
+class slice;
+
+/// A slot that nobody else can read or write, filled from the front; empty when it holds none.
+///
+///     data()                data() + size()            data() + capacity()
+///     | committed: bytes()  | still to fill: space()   |
+///
+/// Sharing: move-only; one thread at a time, any thread. Freeze it to share it. A handle of 16
+/// bytes. Not for: memory that a peer may see before it is complete.
+class buffer {
+public:
+    buffer() noexcept = default;
+    buffer(buffer&& other) noexcept
+        : record_(std::exchange(other.record_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    buffer& operator=(buffer&& other) noexcept {
+        if (this != &other) {
+            reset();
+            record_ = std::exchange(other.record_, nullptr);
+            size_ = std::exchange(other.size_, 0);
+        }
+        return *this;
+    }
+    ~buffer() { reset(); }
+
+    /// Whether it holds a slot.
+    [[nodiscard]] explicit operator bool() const noexcept { return record_ != nullptr; }
+
+    /// The bytes behind what was committed.
+    [[nodiscard]] std::span<std::byte> space() const noexcept {
+        return record_ == nullptr ? std::span<std::byte>{}
+                                  : std::span{record_->data + size_, record_->bytes - size_};
+    }
+
+    /// Counts the first `bytes` of space() as written.
+    ///
+    /// Expects: `bytes <= space().size()`.
+    void commit(std::size_t bytes) noexcept {
+        ZCPOOL_ASSERT(bytes <= capacity() - size_, "committed more than there is space");
+        size_ += static_cast<std::uint32_t>(bytes);
+    }
+
+    /// What was committed; may still be changed.
+    [[nodiscard]] std::span<std::byte> bytes() const noexcept {
+        return record_ == nullptr ? std::span<std::byte>{} : std::span{record_->data, size_};
+    }
+
+    /// Takes back everything that was committed.
+    void clear() noexcept { size_ = 0; }
+
+    [[nodiscard]] std::byte* data() const noexcept {
+        return record_ == nullptr ? nullptr : record_->data;
+    }
+    /// Bytes committed.
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// Bytes of the slot, which may be more than was asked for.
+    [[nodiscard]] std::size_t capacity() const noexcept {
+        return record_ == nullptr ? 0 : record_->bytes;
+    }
+
+    /// Turns what was committed into an immutable slice and leaves the buffer empty. Defined in
+    /// chain/slice.hpp.
+    ///
+    /// Returns: an empty slice, and releases the slot, when nothing was committed.
+    [[nodiscard]] slice freeze() && noexcept;
+
+    /// Gives the slot back, if it holds one. Concurrency: lock-free; any thread.
+    void reset() noexcept {
+        if (record_ != nullptr) {
+            slot_record& record = *std::exchange(record_, nullptr);
+            size_ = 0;
+            record.core->give_back(record);
+        }
+    }
+
+private:
+    friend class pool_view;
+
+    explicit buffer(slot_record* record) noexcept : record_(record) {}
+
+    slot_record* record_ = nullptr;
+    std::uint32_t size_ = 0;
+};
+static_assert(sizeof(buffer) == 16, "a handle goes by value in two registers");
+
+}  // namespace zcpool

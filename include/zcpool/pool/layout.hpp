@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Where everything lies in a pool's two files, computed from the class table alone, so that whoever
+// maps them computes it again and compares instead of believing an offset.
+//
+//     data:     slab 0 | slab 1 | ...                 slots only; a reader may be given it
+//     read-only control:  header | process registry | class 0: counters, words, stamps, store, ring
+//     | class 1: ...
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <zcpool/base/align.hpp>
+#include <zcpool/base/atomic.hpp>
+#include <zcpool/base/config.hpp>
+#include <zcpool/base/index.hpp>
+#include <zcpool/base/result.hpp>
+#include <zcpool/pool/lent_budget.hpp>
+#include <zcpool/pool/slot_word.hpp>
+#include <zcpool/ring/free_store.hpp>
+#include <zcpool/ring/index_ring.hpp>
+
+namespace zcpool {
+
+/// One size class as the user names it.
+struct class_spec {
+    std::uint64_t slot_bytes = 0;
+    std::uint64_t slots = 0;
+};
+
+/// What one class counts, for ever, in control memory. Wraps after 2^64.
+struct class_counters {
+    alignas(cache_line) atomic<std::uint64_t> acquired;
+    alignas(cache_line) atomic<std::uint64_t> released;
+    alignas(cache_line) atomic<std::uint64_t> high_water;
+    atomic<std::uint64_t> exhausted;     ///< acquires that found no slot
+    atomic<std::uint64_t> waited;        ///< acquires that slept
+    atomic<std::uint64_t> spilled;       ///< acquires that took a slot of a larger class than fits
+    atomic<std::uint64_t> lent;          ///< slots handed to a call without a receipt
+    atomic<std::uint64_t> renewed;       ///< slots whose pages were replaced
+    atomic<std::uint64_t> quarantined;   ///< times that replacing the pages failed
+    atomic<std::uint64_t> copied_bytes;  ///< bytes that a sink without a receipt had to copy
+    alignas(cache_line) atomic<std::uint32_t> waiters;
+};
+static_assert(sizeof(class_counters) == 4 * cache_line, "part of the control layout");
+
+/// The beginning of control memory.
+struct control_header {
+    static constexpr std::uint64_t expected_magic =
+        0x314C'4F4F'5043'5A01;  // "\1ZCPOOL1", little-endian
+    static constexpr std::uint32_t expected_version = 1;
+
+    std::uint64_t magic;
+    std::uint32_t version;
+    std::uint32_t class_count;
+    std::uint64_t data_bytes;
+    std::uint64_t control_bytes;
+    std::array<class_spec, max_classes> classes;
+    alignas(cache_line) atomic<std::uint32_t> closed;
+    alignas(cache_line) atomic<std::uint32_t> wake_sequence;  ///< what waiters sleep on
+    alignas(cache_line) lent_account detached;
+};
+
+/// One process that has the pool mapped. Its index is its bit in every holder set.
+struct alignas(cache_line) registry_entry {
+    atomic<std::uint32_t> pid;
+    std::uint32_t reserved;
+    std::uint64_t start_time;  ///< clock ticks since boot, field 22 of /proc/PID/stat; tells a
+                               ///< reused pid apart
+};
+
+/// Processes that may have a pool mapped at once: bit 31 of a holder set is the kernel's.
+inline constexpr std::size_t max_processes = 31;
+
+/// Where one class lies; offsets in bytes.
+struct class_layout {
+    std::size_t slot_bytes = 0;
+    std::uint32_t slots = 0;
+    std::size_t word_stride = 0;  ///< bytes from one slot word to the next
+    std::size_t data = 0;         ///< slab, in the data file; the rest in the control file
+    std::size_t counters = 0;
+    std::size_t words = 0;
+    std::size_t stamps = 0;
+    std::size_t store = 0;
+    std::size_t ring = 0;
+    std::size_t ring_cells = 0;
+};
+
+/// Where everything lies.
+struct pool_layout {
+    std::size_t class_count = 0;
+    std::size_t data_bytes = 0;
+    std::size_t control_bytes = 0;
+    std::size_t registry = 0;
+    std::array<class_layout, max_classes> classes{};
+};
+
+/// Computes the layout of a class table that may come from a stranger.
+///
+/// Errors: `invalid_options` for 0 or more than 16 classes, sizes that are not increasing multiples
+/// of the page size up to 1 GiB, 0 or more than 2^20 slots a class, or a pool whose size does not
+/// fit size_t.
+[[nodiscard]] constexpr result<pool_layout> compute_layout(
+    std::span<const class_spec> classes) noexcept {
+    if (classes.empty() || classes.size() > max_classes) {
+        return fail(errc::invalid_options);
+    }
+    pool_layout layout;
+    layout.class_count = classes.size();
+    std::size_t control = align_up(sizeof(control_header), cache_line);
+    const auto reserve = [&control](std::size_t bytes) {
+        const std::size_t begin = control;
+        control =
+            align_up(control + bytes, cache_line);  // at most 2^20 slots a class: cannot overflow
+        return begin;
+    };
+    layout.registry = reserve(max_processes * sizeof(registry_entry));
+    std::uint64_t previous = 0;
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+        const class_spec spec = classes[i];
+        if (spec.slot_bytes <= previous || spec.slot_bytes > max_slot_bytes ||
+            !is_aligned(spec.slot_bytes, page_size) || spec.slots == 0 || spec.slots > max_slots) {
+            return fail(errc::invalid_options);
+        }
+        previous = spec.slot_bytes;
+        class_layout& here = layout.classes[i];
+        here.slot_bytes = static_cast<std::size_t>(spec.slot_bytes);
+        here.slots = static_cast<std::uint32_t>(spec.slots);
+        // Few slots means large ones, sent by several threads: their words get a cache line each.
+        here.word_stride = here.slots <= 256 ? cache_line : sizeof(slot_word);
+        std::size_t slab = 0;
+        here.data = layout.data_bytes;
+        if (!checked_multiply(here.slot_bytes, here.slots, slab) ||
+            !checked_add(layout.data_bytes, slab, layout.data_bytes) ||
+            layout.data_bytes > std::size_t{1} << 62) {
+            return fail(errc::invalid_options);
+        }
+        here.counters = reserve(sizeof(class_counters));
+        here.words = reserve(here.word_stride * here.slots);
+        here.stamps = reserve(sizeof(atomic<lent_stamp>) * here.slots);
+        here.store = reserve(bitmap_store::words_for(here.slots) * sizeof(bitmap_store::word));
+        here.ring_cells = index_ring::cells_for(here.slots);
+        here.ring =
+            reserve(sizeof(index_ring::counters) + here.ring_cells * sizeof(index_ring::cell));
+    }
+    layout.control_bytes = align_up(control, page_size);
+    return layout;
+}
+
+}  // namespace zcpool

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What a pool is asked to be, and what it became.
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <system_error>
+
+#include <zcpool/base/index.hpp>
+#include <zcpool/sys/page_lock.hpp>
+
+namespace zcpool {
+
+/// Whether slots of a pool may be handed to calls without a receipt (sendfile, splice), and how
+/// their pages are renewed.
+enum class lending : std::uint8_t {
+    never,   ///< such a sink copies from this pool, and counts it
+    cached,  ///< slot by slot on small pages: for slices that are sent many times between two fills
+};
+
+/// What to do when the smallest class that fits is full.
+enum class spill_policy : std::uint8_t {
+    never,       ///< the answer is "exhausted": each class is a budget of its own
+    next_class,  ///< try the next larger class, and count it
+};
+
+/// How a pool type behaves: named members with defaults, fixed at compile time.
+struct pool_policy {
+    spill_policy spill = spill_policy::never;
+};
+
+/// What a pool is created with.
+struct pool_options {
+    /// How many slots each class has, in the order of the class list: 1 to 2^20 each.
+    std::array<std::uint32_t, max_classes> slots{};
+
+    /// Whether sinks without a receipt may send from this pool without copying.
+    zcpool::lending lending = zcpool::lending::never;
+
+    /// Whether the pages must stay in RAM.
+    lock_policy locking = lock_policy::best_effort;
+
+    /// Thousandths of the pool's bytes that may be detached: pages that were replaced while the
+    /// kernel may still have held them for a slow reader. They are memory outside the pool. Above
+    /// it slots rest longer, and sinks copy.
+    std::uint32_t lent_budget_permille = 250;
+
+    /// How long after the last send of a slot its pages may still be held, for the budget's account
+    /// only (what is safe to reuse never depends on time). Choose the time after which a connection
+    /// without progress is reset. 0: no account.
+    std::chrono::milliseconds lent_settle_time{30'000};
+};
+
+/// What became of a wish to create a pool: what was granted, and in words why something was not.
+struct creation_report {
+    lock_report locking;
+    zcpool::lending lending = zcpool::lending::never;  ///< what the pool does
+    std::size_t data_bytes = 0;                        ///< slots
+    std::size_t control_bytes = 0;                     ///< slot words, stores, counters
+    char text[320] = "";  ///< the value, the limit and the remedy; empty when all was granted
+
+    /// Replaces the text. Cut off where it does not fit.
+    template <class... Values>
+    void explain(const char* format, Values... values) noexcept {
+        std::snprintf(text, sizeof text, format, values...);
+    }
+};
+
+}  // namespace zcpool

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The pool that users name: a list of size classes, and what can be acquired from it.
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include <zcpool/base/result.hpp>
+#include <zcpool/pool/buffer.hpp>
+#include <zcpool/pool/core.hpp>
+#include <zcpool/pool/create.hpp>
+#include <zcpool/pool/options.hpp>
+#include <zcpool/pool/size_classes.hpp>
+#include <zcpool/pool/stats.hpp>
+#include <zcpool/sys/futex.hpp>
+
+namespace zcpool {
+
+/// A non-owning handle to any pool, for code that need not know its class list. Valid while the
+/// pool object lives.
+///
+/// Sharing: any thread; a pointer's worth, go by value.
+class pool_view {
+public:
+    /// Takes the smallest slot that holds `bytes`; of 0 bytes, the smallest there is.
+    ///
+    /// Returns: an empty buffer when there is none: too large, exhausted or closed.
+    /// Complexity: O(1); when the class is full, a sweep of its slot words once after each release.
+    /// Concurrency: lock-free; any thread. No allocation; no system call unless the slot was lent
+    /// (then its pages are replaced).
+    [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
+        return acquire(bytes).value_or(buffer{});
+    }
+
+    /// Like try_acquire(), and says why not.
+    ///
+    /// Errors: `too_large`, `exhausted`, `closed`.
+    [[nodiscard]] result<buffer> acquire(std::size_t bytes) const noexcept {
+        return acquire_from(core_->class_for(bytes));
+    }
+
+    /// Like acquire(), but waits for a slot until the deadline.
+    ///
+    /// Errors: `too_large`, `timed_out`, `closed` (also when the pool is closed meanwhile).
+    /// Concurrency: blocks; woken by a release in any thread or process.
+    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes,
+                                               sys::clock::time_point deadline) const noexcept {
+        const std::size_t index = core_->class_for(bytes);
+        if (index == core_->class_count()) {
+            return fail(errc::too_large);
+        }
+        return wrap(core_->take_until(index, deadline));
+    }
+
+    /// Like acquire_until() with a deadline from now on. Expects: `patience` fits the clock's range
+    /// when added to now.
+    template <class Rep, class Period>
+    [[nodiscard]] result<buffer> acquire_for(
+        std::size_t bytes, std::chrono::duration<Rep, Period> patience) const noexcept {
+        return acquire_until(
+            bytes, sys::clock::now() + std::chrono::duration_cast<sys::clock::duration>(patience));
+    }
+
+    /// Fills a span with buffers of at least `bytes` each.
+    ///
+    /// Returns: how many it filled, from the front, before the pool could give no more.
+    [[nodiscard]] std::size_t acquire_many(std::size_t bytes,
+                                           std::span<buffer> into) const noexcept {
+        std::size_t filled = 0;
+        for (buffer& each : into) {
+            each = try_acquire(bytes);
+            if (!each) {
+                break;
+            }
+            ++filled;
+        }
+        return filled;
+    }
+
+    /// Bytes of the largest slots: what a single buffer can hold.
+    [[nodiscard]] std::size_t largest() const noexcept {
+        return core_->slot_bytes(core_->class_count() - 1);
+    }
+
+    /// Replaces the pages of up to `most` slots that rest because they were lent, in an idle
+    /// moment, so that a later acquire need not. Returns: how many.
+    std::size_t renew_resting(std::size_t most) const noexcept {
+        return core_->renew_resting(most);
+    }
+
+    /// Refuses every acquire from now on and wakes those who wait. Buffers and slices live on.
+    void close() const noexcept { core_->close(); }
+
+    [[nodiscard]] bool is_closed() const noexcept { return core_->is_closed(); }
+    [[nodiscard]] pool_stats stats() const noexcept { return core_->stats(); }
+    /// What the pool was granted when it was created.
+    [[nodiscard]] const creation_report& report() const noexcept { return core_->report(); }
+
+protected:
+    explicit pool_view(pool_core* core) noexcept : core_(core) {}
+
+    [[nodiscard]] result<buffer> acquire_from(std::size_t index) const noexcept {
+        if (index == core_->class_count()) {
+            return fail(errc::too_large);
+        }
+        return wrap(core_->take(index));
+    }
+
+    [[nodiscard]] pool_core* core() const noexcept { return core_; }
+    [[nodiscard]] pool_core* give_up() noexcept { return std::exchange(core_, nullptr); }
+    void hold(pool_core* core) noexcept { core_ = core; }
+
+private:
+    [[nodiscard]] static result<buffer> wrap(result<slot_record*> taken) noexcept {
+        if (!taken) {
+            return fail(taken.error());
+        }
+        return buffer{*taken};
+    }
+
+    pool_core* core_;
+};
+
+/// A pool of locked, page-aligned, shareable buffers of fixed sizes.
+///
+/// `Classes` is a size_classes<...>; `Policy` a pool_policy. The memory is fixed at creation and
+/// never grows. Sharing: any thread may acquire, any thread may release. Destroying the pool closes
+/// it; the memory goes with the last buffer or slice. Not for: objects with constructors, or sizes
+/// below a page.
+template <class Classes, pool_policy Policy = pool_policy{}>
+class pool : public pool_view {
+public:
+    static_assert(Classes::count >= 1, "pool: the first argument is a size_classes<...>");
+
+    /// Creates the memory, every page of it present.
+    ///
+    /// Errors: `invalid_options`; `unsupported` for a kernel with other pages than 4 KiB;
+    /// `renewal_ineffective` when lending would corrupt here; `out_of_memory`; or the errno of what
+    /// the system refused. `report`, if given, is filled in any case: it names the value, the limit
+    /// and the remedy. Complexity: system calls and page faults for every page; not for the hot
+    /// path.
+    [[nodiscard]] static result<pool> create(const pool_options& options,
+                                             creation_report* report = nullptr) noexcept {
+        std::array<class_spec, Classes::count> specs;
+        for (std::size_t i = 0; i < specs.size(); ++i) {
+            specs[i] = {Classes::bytes[i], options.slots[i]};
+        }
+        creation_report unwanted;
+        auto core =
+            pool_core::create(specs, options, Policy.spill, report == nullptr ? unwanted : *report);
+        if (!core) {
+            return fail(core.error());
+        }
+        return pool{*core};
+    }
+
+    /// Leaves `other` without a pool: it may only be destroyed or assigned to.
+    pool(pool&& other) noexcept : pool_view(other.give_up()) {}
+    pool& operator=(pool&& other) noexcept {
+        if (this != &other) {
+            destroy();
+            hold(other.give_up());
+        }
+        return *this;
+    }
+    ~pool() { destroy(); }
+
+    /// pool_view::acquire(), with the class found by the compile-time list.
+    [[nodiscard]] result<buffer> acquire(std::size_t bytes) const noexcept {
+        return acquire_from(Classes::index_for(bytes));
+    }
+
+    /// pool_view::try_acquire(), with the class found by the compile-time list.
+    [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
+        return acquire(bytes).value_or(buffer{});
+    }
+
+private:
+    explicit pool(pool_core* core) noexcept : pool_view(core) {}
+
+    void destroy() noexcept {
+        if (core() != nullptr) {
+            close();
+            give_up()->drop_reference();
+        }
+    }
+};
+
+}  // namespace zcpool

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What a process knows of a slot beside its shared word: where it lies, whose it is, how many
+// handles there are here.
+
+#include <cstddef>
+#include <cstdint>
+
+#include <zcpool/base/atomic.hpp>
+#include <zcpool/base/config.hpp>
+#include <zcpool/base/index.hpp>
+
+namespace zcpool {
+
+class pool_core;
+
+/// What keeps the bytes of a slice alive: a slot of a pool, or foreign memory with its owner.
+///
+/// The count is private to the process. Only its first and its last handle touch the shared slot
+/// word.
+struct slice_owner {
+    enum class kind : std::uint8_t { slot, foreign };
+
+    explicit slice_owner(kind k) noexcept : what(k) {}
+
+    atomic<std::uint32_t> references{0};
+    kind what;
+};
+
+/// A slot as this process sees it. One for each slot, made with the pool, private memory.
+///
+/// Sharing: while the slot is a buffer, its one owner reads and writes `generation`; while it is
+/// slices, all read it.
+struct alignas(cache_line) slot_record : slice_owner {
+    slot_record() noexcept : slice_owner(kind::slot) {}
+
+    class_index size_class{};
+    slot_index slot{};
+    std::uint32_t generation = 0;
+    std::uint32_t bytes = 0;
+    std::byte* data = nullptr;
+    pool_core* core = nullptr;
+};
+static_assert(sizeof(slot_record) == cache_line,
+              "two slots of one record line would slow each other down");
+
+}  // namespace zcpool

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Where free slots wait to be found: a set of indices as a bitmap of two levels, lowest index
+// first.
+//
+// Always taking the lowest index keeps the working set at the number of slots that are really out
+// at a time, which is what a last-in-first-out stack is wanted for. Unlike a linked stack it has no
+// next links that a double insertion could turn into a cycle: inserting twice is inserting once.
+// That matters because slots are also claimed directly from their slot words (sweeps, recovery), so
+// that a hint can be late or stand twice.
+//
+// What it holds are hints, never ownership: the slot word decides. A hint can be lost when a
+// process dies inside push(); the sweep of the slot words finds such a slot.
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include <zcpool/base/atomic.hpp>
+#include <zcpool/base/config.hpp>
+
+namespace zcpool {
+
+/// What pop() answers when nothing was there.
+inline constexpr std::uint32_t no_index = std::numeric_limits<std::uint32_t>::max();
+
+/// A lock-free store of slot indices that may forget one when its user dies, and never makes one
+/// up.
+template <class Store>
+concept free_store = requires(Store store, std::uint32_t index) {
+    { store.push(index) } noexcept;
+    { store.pop() } noexcept -> std::same_as<std::uint32_t>;
+    { store.rebuild() } noexcept;
+    { store.capacity() } noexcept -> std::same_as<std::uint32_t>;
+};
+
+/// A view of a bitmap in memory handed in, which several processes may map.
+///
+///     summary word s:  bit w set -> leaf word 64 s + w may have a bit
+///     leaf word w:     bit b set -> slot 64 w + b was pushed and not popped
+///
+/// Zeroed memory is the empty store. Not for hand-over between threads: it has no order in time.
+template <template <class> class Atomic = atomic>
+class basic_bitmap_store {
+public:
+    using word = Atomic<std::uint64_t>;
+
+    /// Words of memory for `capacity` indices.
+    [[nodiscard]] static constexpr std::size_t words_for(std::uint32_t capacity) noexcept {
+        return summaries_for(capacity) + leaves_for(capacity);
+    }
+
+    basic_bitmap_store() noexcept = default;
+
+    /// Expects: `memory` has at least words_for(capacity) words, zeroed or used by a store of the
+    /// same capacity.
+    basic_bitmap_store(std::span<word> memory, std::uint32_t capacity) noexcept
+        : summaries_(memory.first(summaries_for(capacity))),
+          leaves_(memory.subspan(summaries_for(capacity), leaves_for(capacity))),
+          capacity_(capacity) {}
+
+    /// Adds an index. An index that is in the store already stays in it once.
+    ///
+    /// Expects: `index < capacity()`.
+    /// Complexity: one atomic operation, two when its leaf word was empty.
+    /// Concurrency: wait-free; any thread or process. A death inside loses the hint at most.
+    void push(std::uint32_t index) noexcept {
+        ZCPOOL_ASSERT(index < capacity_, "index beyond the store's capacity");
+        const std::uint32_t leaf = index / 64;
+        // relaxed: a hint; the claim of the slot word orders what is in the slot.
+        const auto before =
+            leaves_[leaf].fetch_or(std::uint64_t{1} << (index % 64), memory_order_relaxed);
+        if (before == 0) {
+            announce(leaf);
+        }
+    }
+
+    /// Takes the lowest index that was there.
+    ///
+    /// Returns: `no_index` when none was found. That is not "no free slot": a hint may have been
+    /// lost, or be on its way. Complexity: O(capacity / 4096) loads to find, then one atomic
+    /// operation. Concurrency: lock-free; any thread or process.
+    [[nodiscard]] std::uint32_t pop() noexcept {
+        for (std::uint32_t s = 0; s < summaries_.size(); ++s) {
+            // relaxed: only says where to look.
+            std::uint64_t candidates = summaries_[s].load(memory_order_relaxed);
+            for (; candidates != 0; candidates &= candidates - 1) {
+                const std::uint32_t leaf =
+                    s * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
+                if (leaf >= leaves_.size()) {
+                    break;  // shared memory is input: a bit beyond the last leaf means nothing
+                }
+                if (const auto index = take_lowest(leaf); index != no_index) {
+                    return index;
+                }
+                retract(leaf);
+            }
+        }
+        return no_index;
+    }
+
+    /// Announces every leaf that has a bit, for hints whose pusher died before it could.
+    ///
+    /// Complexity: O(capacity / 64). Concurrency: lock-free, repeatable, any number at once.
+    void rebuild() noexcept {
+        for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
+            // relaxed: what is missed here is announced by its own pusher.
+            if (leaves_[leaf].load(memory_order_relaxed) != 0) {
+                announce(leaf);
+            }
+        }
+    }
+
+    [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
+
+private:
+    [[nodiscard]] static constexpr std::size_t leaves_for(std::uint32_t capacity) noexcept {
+        return (std::size_t{capacity} + 63) / 64;
+    }
+    [[nodiscard]] static constexpr std::size_t summaries_for(std::uint32_t capacity) noexcept {
+        return (leaves_for(capacity) + 63) / 64;
+    }
+
+    void announce(std::uint32_t leaf) noexcept {
+        // sync(summary): release; makes the leaf's bit visible to the retract() that reads this
+        // bit.
+        summaries_[leaf / 64].fetch_or(std::uint64_t{1} << (leaf % 64), memory_order_release);
+    }
+
+    /// Clears the summary bit of an empty leaf, and sets it again if the leaf was not empty after
+    /// all.
+    ///
+    /// A push between our look at the leaf and here is one of two: (1) its announce comes after our
+    /// fetch_and in the order of the summary word: the bit ends set; (2) it comes before, then we
+    /// read it, and see its leaf bit below.
+    void retract(std::uint32_t leaf) noexcept {
+        // sync(summary): acquire; pairs with announce(), case (2).
+        summaries_[leaf / 64].fetch_and(~(std::uint64_t{1} << (leaf % 64)), memory_order_acquire);
+        // relaxed: ordered behind the acquire above.
+        if (leaves_[leaf].load(memory_order_relaxed) != 0) {
+            announce(leaf);
+        }
+    }
+
+    [[nodiscard]] std::uint32_t take_lowest(std::uint32_t leaf) noexcept {
+        // relaxed: only says which bit to try.
+        std::uint64_t bits = leaves_[leaf].load(memory_order_relaxed);
+        while (bits != 0) {
+            const std::uint64_t lowest = bits & (~bits + 1);
+            const auto index = leaf * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+            // relaxed: a hint; the claim of the slot word orders what is in the slot.
+            const auto before = leaves_[leaf].fetch_and(~lowest, memory_order_relaxed);
+            if ((before & lowest) != 0 && index < capacity_) {
+                return index;
+            }
+            bits = before & ~lowest;  // somebody else took it, so somebody made progress
+        }
+        return no_index;
+    }
+
+    std::span<word> summaries_;
+    std::span<word> leaves_;
+    std::uint32_t capacity_ = 0;
+};
+
+using bitmap_store = basic_bitmap_store<>;
+
+}  // namespace zcpool

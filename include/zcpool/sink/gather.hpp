@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The beginning of a chain as the kernel's scatter-gather list, and the copying send of it that
+// sinks share.
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <span>
+#include <system_error>
+
+#include <zcpool/base/result.hpp>
+#include <zcpool/chain/chain.hpp>
+#include <zcpool/chain/slice.hpp>
+#include <zcpool/sys/call.hpp>
+#include <zcpool/sys/transfer.hpp>
+
+namespace zcpool::sink {
+
+/// Parts of one gathered call. More would not make a call cheaper, and the list lives on the stack.
+inline constexpr std::size_t parts_a_call = 64;
+
+/// Copies the first slices of a chain into a descriptor with one call.
+///
+/// `count`: how many slices, at most parts_a_call, at least one. Returns: bytes taken. Errors: the
+/// errno of the call.
+[[nodiscard]] inline result<std::size_t> copy_out(int fd, bool is_socket, const chain& queue,
+                                                  std::size_t count) noexcept {
+    std::array<iovec, parts_a_call> parts;
+    for (std::size_t i = 0; i < count; ++i) {
+        const slice& each = queue.begin()[i];
+        parts[i] = {const_cast<std::byte*>(each.data()), each.size()};
+    }
+    const std::span list = std::span{parts}.first(count);
+    return is_socket ? sys::send_parts(fd, list, count < queue.slice_count())
+                     : sys::write_parts(fd, list);
+}
+
+/// Whether a call failed only because the descriptor takes no more now.
+[[nodiscard]] inline bool would_block(const std::error_code& error) noexcept {
+    return sys::is_errno(error, EAGAIN) || sys::is_errno(error, EWOULDBLOCK);
+}
+
+}  // namespace zcpool::sink

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Every system call of the library, as it is: the arguments and the -1/errno answer of the C
+// library.
+//
+// Nothing else in include/ calls the system. `sys/call.hpp` picks this provider or the one that a
+// test puts in its place, and turns the answers into values. A call that is missing from the C
+// library of the oldest supported system goes through syscall(2) here.
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+
+namespace zcpool::sys {
+
+/// The real kernel. A test's provider derives from this and hides what it wants to fail.
+struct kernel {
+    static int memfd_create(const char* name, unsigned flags) noexcept {
+        return ::memfd_create(name, flags);
+    }
+    static int close(int fd) noexcept { return ::close(fd); }
+    static int ftruncate(int fd, off_t bytes) noexcept { return ::ftruncate(fd, bytes); }
+    static int fchmod(int fd, mode_t mode) noexcept { return ::fchmod(fd, mode); }
+    static int fstat(int fd, struct stat* status) noexcept { return ::fstat(fd, status); }
+    static int add_seals(int fd, int seals) noexcept { return ::fcntl(fd, F_ADD_SEALS, seals); }
+    static int get_seals(int fd) noexcept { return ::fcntl(fd, F_GET_SEALS); }
+    static int fallocate(int fd, int mode, off_t offset, off_t bytes) noexcept {
+        return ::fallocate(fd, mode, offset, bytes);
+    }
+
+    static void* mmap(void* hint, std::size_t bytes, int protection, int flags, int fd,
+                      off_t offset) noexcept {
+        return ::mmap(hint, bytes, protection, flags, fd, offset);
+    }
+    static int munmap(void* address, std::size_t bytes) noexcept {
+        return ::munmap(address, bytes);
+    }
+    static int madvise(void* address, std::size_t bytes, int advice) noexcept {
+        return ::madvise(address, bytes, advice);
+    }
+    static int mlock(const void* address, std::size_t bytes) noexcept {
+        return ::mlock(address, bytes);
+    }
+    static int getrlimit_memlock(struct rlimit* limit) noexcept {
+        return ::getrlimit(RLIMIT_MEMLOCK, limit);
+    }
+    static int sysinfo(struct ::sysinfo* system) noexcept { return ::sysinfo(system); }
+    static long system_page_size() noexcept { return ::sysconf(_SC_PAGESIZE); }
+
+    static int pipe2(int ends[2], int flags) noexcept { return ::pipe2(ends, flags); }
+    static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
+        return ::read(fd, into, bytes);
+    }
+    static ssize_t splice(int from, off_t* offset, int to, std::size_t bytes,
+                          unsigned flags) noexcept {
+        return ::splice(from, offset, to, nullptr, bytes, flags);
+    }
+    static ssize_t writev(int fd, const iovec* parts, int count) noexcept {
+        return ::writev(fd, parts, count);
+    }
+    static ssize_t sendmsg(int socket, const msghdr* message, int flags) noexcept {
+        return ::sendmsg(socket, message, flags);
+    }
+    static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
+        return ::sendfile(to, from, offset, bytes);
+    }
+
+    /// FUTEX_WAIT_BITSET with an absolute CLOCK_MONOTONIC deadline (null: none) and
+    /// FUTEX_WAKE_BITSET.
+    static long futex(std::uint32_t* word, int operation, std::uint32_t value,
+                      const timespec* deadline, std::uint32_t mask) noexcept {
+        return ::syscall(SYS_futex, word, operation, value, deadline, nullptr, mask);
+    }
+};
+
+}  // namespace zcpool::sys

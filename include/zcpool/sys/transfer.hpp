@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The calls that move bytes out: gathered copies and sendfile. Short counts are results; EAGAIN is
+// an error value that the sinks read as "blocked". Source: sendmsg(2), writev(2), sendfile(2).
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <span>
+
+#include <zcpool/base/result.hpp>
+#include <zcpool/sys/call.hpp>
+
+namespace zcpool::sys {
+
+/// Whether a descriptor is a socket, so that MSG_NOSIGNAL and MSG_MORE are to be had.
+///
+/// Errors: the errno of fstat; EBADF for a descriptor that is not open.
+[[nodiscard]] inline result<bool> is_socket(int fd) noexcept {
+    struct stat status{};
+    if (auto done = call([&] { return provider::fstat(fd, &status); }); !done) {
+        return fail(done.error());
+    }
+    return S_ISSOCK(status.st_mode);
+}
+
+/// Copies parts into a socket without blocking and without SIGPIPE.
+///
+/// Returns: bytes taken. Errors: the errno of sendmsg.
+[[nodiscard]] inline result<std::size_t> send_parts(int socket, std::span<iovec> parts,
+                                                    bool more_follows) noexcept {
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+    auto sent = call([&] { return provider::sendmsg(socket, &message, flags); });
+    if (!sent) {
+        return fail(sent.error());
+    }
+    return static_cast<std::size_t>(*sent);
+}
+
+/// Copies parts into a file or pipe; blocks unless the descriptor is non-blocking.
+///
+/// Returns: bytes taken. Errors: the errno of writev; a pipe without a reader also raises SIGPIPE.
+[[nodiscard]] inline result<std::size_t> write_parts(int fd, std::span<iovec> parts) noexcept {
+    auto written =
+        call([&] { return provider::writev(fd, parts.data(), static_cast<int>(parts.size())); });
+    if (!written) {
+        return fail(written.error());
+    }
+    return static_cast<std::size_t>(*written);
+}
+
+/// Hands the pages of a file range to a socket or pipe. They stay referenced after the call
+/// returns, for as long as the peer pleases.
+///
+/// Returns: bytes taken. Errors: the errno of sendfile; a socket that the peer closed also raises
+/// SIGPIPE.
+[[nodiscard]] inline result<std::size_t> send_file(int to, int from, std::size_t offset,
+                                                   std::size_t bytes) noexcept {
+    off_t position = static_cast<off_t>(offset);
+    auto sent = call([&] { return provider::sendfile(to, from, &position, bytes); });
+    if (!sent) {
+        return fail(sent.error());
+    }
+    return static_cast<std::size_t>(*sent);
+}
+
+}  // namespace zcpool::sys

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Everything of zcpool that needs only libc and the kernel.
+
+#include <zcpool/base/align.hpp>
+#include <zcpool/base/config.hpp>
+#include <zcpool/base/result.hpp>
+#include <zcpool/chain/chain.hpp>
+#include <zcpool/chain/reader.hpp>
+#include <zcpool/chain/slice.hpp>
+#include <zcpool/chain/writer.hpp>
+#include <zcpool/pool/buffer.hpp>
+#include <zcpool/pool/options.hpp>
+#include <zcpool/pool/pool.hpp>
+#include <zcpool/pool/size_classes.hpp>
+#include <zcpool/pool/stats.hpp>
+#include <zcpool/sink/sendfile.hpp>
+#include <zcpool/sink/sink.hpp>
+#include <zcpool/sink/write.hpp>
+#include <zcpool/version.hpp>
