@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks that a file compiles as it is, and fails with ZCPOOL_EXPECT_FAIL for the reason that it names.
+"""Checks that a file compiles as it is, and with ZCPOOL_EXPECT_FAIL fails for the reason it names.
 
 usage: check.py --include DIR --compiler CXX -- FILE | --self-test
 """
@@ -16,7 +16,8 @@ EXPECTATION = re.compile(r"^// expect-error: (.+)$", re.MULTILINE)
 
 # What the check must accept (None) or refuse, with a word of the refusal.
 SELF_TEST = [
-    ("accepted", "// expect-error: nonsense\n#ifdef ZCPOOL_EXPECT_FAIL\nnonsense x;\n#endif\n", None),
+    ("accepted",
+     "// expect-error: nonsense\n#ifdef ZCPOOL_EXPECT_FAIL\nnonsense x;\n#endif\n", None),
     ("compiles both ways", "// expect-error: nonsense\nint x;\n", "compiles, and should not"),
     ("fails both ways", "// expect-error: nonsense\nnonsense x;\n", "does not compile as it is"),
     ("fails for another reason",

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # check.sh installed|subdirectory SOURCE_DIR BUILD_DIR VERSION CMAKE CXX
 #
-# Builds and runs the consumer in a directory of its own. Nothing of ours but the headers may reach it: no warning flag,
-# no target, no test, no installed file, no second language.
+# Builds and runs the consumer in a directory of its own. Nothing of ours but the headers may reach
+# it: no warning flag, no target, no test, no installed file, no second language.
 set -eu
 
 kind=$1 source=$2 build=$3 version=$4 cmake=$5 cxx=$6

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// A program of somebody else's. It is compiled with what zcpool::zcpool brings and nothing more, and ends well when the
-// headers it found are those of the version that CMake found.
+// A program of somebody else's. It is compiled with what zcpool::zcpool brings and nothing more,
+// and ends well when the headers it found are those of the version that CMake found.
 
 #include <cstdio>
 #include <string>

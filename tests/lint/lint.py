@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the lints share: finding files, and the examples that each lint must refuse before it is believed."""
+"""What the lints share: finding files, and the examples that each must refuse to be believed."""
 
 import pathlib
 import sys
@@ -17,7 +17,7 @@ def read(path):
 
 
 def self_test(check, cases):
-    """Runs `check` over small trees. A case is (name, {path: text}, word of the complaint or None)."""
+    """Runs `check` over small trees. A case is (name, {path: text}, word expected, or None)."""
     wrong = []
     for name, files, word in cases:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each header has a test of its name, which includes it; and each test case is in a group that is run."""
+"""Each header has a test of its name, which includes it; each test case is in a group that runs."""
 
 import re
 
@@ -25,7 +25,7 @@ def groups(path, layer):
             continue
         line = text.count("\n", 0, match.end(0)) + 1
         name = strings[0] if strings else "?"
-        yield f"{path}:{line}: \"{name}\" is in no group that is run: it wants [{layer}] or a hidden tag"
+        yield f"{path}:{line}: `{name}` is in no group that runs: [{layer}] or a hidden tag"
 
 
 def check(root):
@@ -53,7 +53,8 @@ CASES = [
     ("mirrored", {HEADER: "", "include/zcpool/zcpool.hpp": "",
                   TEST: INCLUDES + 'TEST_CASE("a: \\"b\\" (c)", "[base]") {}\n'
                                  + 'TEST_CASE("a: over "\n    "two lines", "[base][.stress]") {}\n'
-                                 + 'TEMPLATE_TEST_CASE("a: t", "[base]", int, (x<int>)) {}\n'}, None),
+                                 + 'TEMPLATE_TEST_CASE("a: t", "[base]", int, (x<int>)) {}\n'},
+     None),
     ("no test", {HEADER: ""}, "no test tests/base/a.test.cpp"),
     ("a test of something else", {HEADER: "", TEST: ""}, "does not include"),
     ("no tag", {HEADER: "", TEST: INCLUDES + 'TEST_CASE("a: b") {}\n'}, "no group"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The first C++ example of README.md is the marked part of examples/readme.cpp, which is built and run."""
+"""The first C++ example of README.md is the marked part of examples/readme.cpp, which is run."""
 
 import re
 import textwrap

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The `main` of the test binary. Exit codes, which differ between versions of Catch2 and may be counts there, are made
-// plain here: 0 passed, 1 failed, 2 nothing was run, 77 everything was skipped.
+// The `main` of the test binary. Exit codes, which differ between versions of Catch2 and may be
+// counts there, are made plain here: 0 passed, 1 failed, 2 nothing was run, 77 all was skipped.
 
 #include <cstddef>
 #include <cstdio>

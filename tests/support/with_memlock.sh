@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # with_memlock.sh BYTES BINARY [ARGUMENT...]
 #
-# Runs BINARY as a user who may lock BYTES bytes of memory. Root and CAP_IPC_LOCK never meet the limit, so root
-# becomes uid 65534 first. That user may be unable to read the build directory, for a clone under /root: what runs is a
-# copy. ZCPOOL_TEST_MEMLOCK tells the tests the limit.
+# Runs BINARY as a user who may lock BYTES bytes of memory. Root and CAP_IPC_LOCK never meet the
+# limit, so root becomes uid 65534 first. That user may be unable to read the build directory, for
+# a clone under /root: what runs is a copy. ZCPOOL_TEST_MEMLOCK tells the tests the limit.
 set -eu
 
 bytes=$1

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 # with_veth.sh COMMAND [ARGUMENT...]
 #
-# Runs COMMAND with two network namespaces that a veth pair joins, and removes them on every way out. A namespace is
-# entered through its file: setns(open("/run/netns/NAME")). Exits 77, ctest's skip, where namespaces are not permitted.
+# Runs COMMAND with two network namespaces that a veth pair joins, and removes them on every way
+# out. A namespace is entered through its file: setns(open("/run/netns/NAME")). Exits 77, ctest's
+# skip, where namespaces are not permitted.
 #   ZCPOOL_TEST_NETNS_A, _B   names of the namespaces
 #   ZCPOOL_TEST_ADDR_A, _B    the address of each
 set -eu
 
-# Names carry the process id, so that several runs (presets, clones) do not meet. An interface has 15 characters.
+# Names carry the process id, so that several runs (presets, clones) do not meet.
 a=zcpool-a-$$
 b=zcpool-b-$$
 
@@ -36,7 +37,8 @@ command -v ip >/dev/null || skip "ip (iproute2) is not installed"
 why=$(ip netns add "$a" 2>&1) || skip "no network namespaces here: $why"
 why=$(ip netns add "$b" 2>&1) || skip "no network namespaces here: $why"
 # Both ends are born inside their namespaces: the names cannot collide with anything outside.
-why=$(ip -n "$a" link add veth0 type veth peer name veth0 netns "$b" 2>&1) || skip "no veth here: $why"
+why=$(ip -n "$a" link add veth0 type veth peer name veth0 netns "$b" 2>&1) ||
+  skip "no veth here: $why"
 ip -n "$a" address add 10.97.0.1/30 dev veth0
 ip -n "$b" address add 10.97.0.2/30 dev veth0
 for namespace in "$a" "$b"; do
@@ -48,7 +50,7 @@ ZCPOOL_TEST_NETNS_A=$a ZCPOOL_TEST_NETNS_B=$b
 ZCPOOL_TEST_ADDR_A=10.97.0.1 ZCPOOL_TEST_ADDR_B=10.97.0.2
 export ZCPOOL_TEST_NETNS_A ZCPOOL_TEST_NETNS_B ZCPOOL_TEST_ADDR_A ZCPOOL_TEST_ADDR_B
 
-# In the background and waited for, not exec: a trap of this shell runs at once then, and not after COMMAND.
+# In the background and waited for: a trap of this shell runs at once then, not after COMMAND.
 "$@" &
 child=$!
 status=0
