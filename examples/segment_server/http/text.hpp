@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The few operations on octets that HTTP needs. Locales have no say here, so <cctype> is not used.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace segment_server {
+
+/// A letter in lower case; any other octet as it is.
+[[nodiscard]] constexpr char to_lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
+
+[[nodiscard]] constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+
+[[nodiscard]] constexpr bool is_alpha(char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/// Whether two texts are equal but for the case of ASCII letters.
+[[nodiscard]] constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    if (a.size() != b.size()) {
+        return false;
+    }
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        if (to_lower(a[i]) != to_lower(b[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// A text without the optional white space (SP, HTAB) around it.
+[[nodiscard]] constexpr std::string_view trim(std::string_view text) noexcept {
+    constexpr std::string_view white = " \t";
+    const auto first = text.find_first_not_of(white);
+    if (first == std::string_view::npos) {
+        return {};
+    }
+    return text.substr(first, text.find_last_not_of(white) - first + 1);
+}
+
+/// Reads decimal digits and nothing else. A number that does not fit becomes the largest there is:
+/// what HTTP compares with a length does not care by how much it is too large.
+///
+/// Returns: nothing when the text is empty or has any other character.
+[[nodiscard]] constexpr std::optional<std::uint64_t> saturating_number(
+    std::string_view text) noexcept {
+    if (text.empty()) {
+        return std::nullopt;
+    }
+    std::uint64_t value = 0;
+    bool saturated = false;
+    for (const char c : text) {
+        if (!is_digit(c)) {
+            return std::nullopt;
+        }
+        saturated = saturated || __builtin_mul_overflow(value, std::uint64_t{10}, &value) ||
+                    __builtin_add_overflow(value, static_cast<std::uint64_t>(c - '0'), &value);
+    }
+    return saturated ? UINT64_MAX : value;
+}
+
+}  // namespace segment_server
