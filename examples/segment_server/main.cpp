@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// segment_server: an HTTP/1.1 origin for HLS and DASH that serves segments out of a pool.
+
+#include <cstdio>
+#include <deque>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <zcpool/pool/pool.hpp>
+
+#include <segment_server/observe/report.hpp>
+#include <segment_server/options.hpp>
+#include <segment_server/origin/naive_origin.hpp>
+#include <segment_server/origin/pool_origin.hpp>
+#include <segment_server/origin/root_directory.hpp>
+#include <segment_server/origin/segment_store.hpp>
+#include <segment_server/server.hpp>
+#include <segment_server/sinks.hpp>
+
+namespace segment_server {
+namespace {
+
+int complain(std::string_view what) {
+    fmt::print(stderr, "segment_server: {}\n", what);
+    return 2;
+}
+
+// What both modes have in common.
+struct frame {
+    options values;
+    root_directory root;
+    std::vector<zcpool::sys::unique_fd> listeners;
+    connection_quota quota;
+    std::deque<worker_counters> counters;
+    server_report report;
+};
+
+int serve_naively(frame& parts) {
+    return serve(
+        parts.values, std::move(parts.listeners), parts.quota, parts.counters,
+        [&](worker_counters& mine) { return naive_origin{parts.root, mine, parts.report}; });
+}
+
+template <class Named>
+int serve_from_pool(frame& parts) {
+    auto wanted = divide(parts.values.pool_bytes);
+    wanted.lending = Named::needs_lending ? zcpool::lending::cached : zcpool::lending::never;
+    wanted.locking = parts.values.locking;
+    wanted.lent_settle_time = parts.values.send_timeout;
+    zcpool::creation_report granted;
+    auto pool = segment_pool::create(wanted, &granted);
+    if (!pool) {
+        return complain(fmt::format("--pool-bytes {}: {}. {}", parts.values.pool_bytes,
+                                    pool.error().message(), granted.text));
+    }
+    if (granted.text[0] != '\0') {
+        fmt::print(stderr, "segment_server: {}\n", granted.text);
+    }
+    segment_store store{parts.root, *pool};
+    parts.report.pool = *pool;
+    parts.report.cache = &store.cache();
+    return serve(parts.values, std::move(parts.listeners), parts.quota, parts.counters,
+                 [&](worker_counters& mine) {
+                     return pool_origin<typename Named::type>{store, mine, parts.report};
+                 });
+}
+
+int run(int argc, char** argv) {
+    auto parsed = parse_options(argc, argv, sink_names());
+    if (!parsed.run) {
+        return parsed.exit_code;
+    }
+    options& values = parsed.values;
+    auto root = root_directory::open(values.root.c_str());
+    if (!root) {
+        return complain(
+            fmt::format("--root {}: {}; give a directory that can be read, on Linux 5.6 or later",
+                        values.root, root.error().message()));
+    }
+    auto listeners = open_listeners(values);
+    if (!listeners) {
+        return complain(listeners.error());
+    }
+    const bool is_naive = values.mode == serving_mode::naive;
+    frame parts{.values = values,
+                .root = std::move(*root),
+                .listeners = std::move(*listeners),
+                .quota = connection_quota{values.max_connections},
+                .counters = std::deque<worker_counters>(values.threads),
+                .report = {}};
+    parts.report = {is_naive ? "naive" : "pool",
+                    is_naive ? "send" : values.sink,
+                    &parts.root,
+                    &parts.quota,
+                    &parts.counters,
+                    std::nullopt,
+                    nullptr};
+    if (is_naive) {
+        return serve_naively(parts);
+    }
+    return with_sink(
+        values.sink, [&](auto named) { return serve_from_pool<decltype(named)>(parts); }, 2);
+}
+
+}  // namespace
+}  // namespace segment_server
+
+int main(int argc, char** argv) { return segment_server::run(argc, argv); }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What the pages about the server look at.
+
+#include <deque>
+#include <optional>
+#include <string>
+
+#include <zcpool/pool/pool.hpp>
+
+#include <segment_server/net/connection_quota.hpp>
+#include <segment_server/observe/counters.hpp>
+#include <segment_server/origin/root_directory.hpp>
+#include <segment_server/origin/segment_cache.hpp>
+
+namespace segment_server {
+
+/// The parts of a running server, none of which it owns. Valid while the server runs.
+struct server_report {
+    std::string mode;
+    std::string sink;
+    const root_directory* root = nullptr;
+    const connection_quota* quota = nullptr;
+    const std::deque<worker_counters>* workers = nullptr;
+    std::optional<zcpool::pool_view> pool;  ///< absent in naive mode
+    const segment_cache* cache = nullptr;   ///< likewise
+};
+
+}  // namespace segment_server
