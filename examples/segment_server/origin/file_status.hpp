@@ -19,6 +19,7 @@ namespace segment_server {
         case ENOENT:
         case ENOTDIR:
         case EISDIR:
+        case ENXIO:  // a socket
         case ELOOP:  // a symbolic link
         case EXDEV:  // beyond the root
         case ENAMETOOLONG: return status::not_found;
