@@ -75,7 +75,8 @@ public:
         if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
             return broken(sink_.queued() > 0);
         }
-        readable_ = readable_ || (events & (EPOLLIN | EPOLLRDHUP)) != 0;
+        has_ended_ = has_ended_ || (events & EPOLLRDHUP) != 0;
+        readable_ = readable_ || has_ended_ || (events & EPOLLIN) != 0;
         for (int round = 0; round < rounds_a_turn; ++round) {
             if (const auto state = flush(); state == zcpool::sink::state::failed) {
                 return broken(true);
@@ -217,8 +218,9 @@ private:
         const ssize_t n = ::recv(fd(), input_.get() + filled_, room, 0);
         if (n > 0) {
             filled_ += static_cast<std::size_t>(n);
-            // A short count means that the socket is empty: what comes later makes a new event.
-            readable_ = static_cast<std::size_t>(n) == room;
+            // A short count means that the socket is empty, and what comes later makes a new event;
+            // but the peer's end may have been announced together with what was read here.
+            readable_ = has_ended_ || static_cast<std::size_t>(n) == room;
             return true;
         }
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -298,6 +300,7 @@ private:
     phase phase_ = phase::serving;
     wait_kind waiting_for_ = wait_kind::first_octet;
     bool readable_ = false;
+    bool has_ended_ = false;  ///< the peer sends nothing more
     bool draining_ = false;
     bool was_served_ = false;
     bool has_progress_ = false;
