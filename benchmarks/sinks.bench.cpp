@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+
+// Each sink against the bare loop of the same system calls: processor time of the sender a byte.
+//
+// Both send the same bytes of the same pool through the same socket, so that pages, caches and the
+// connection are equal. "against itself" rows show how far two equal loops come apart: the noise.
+
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <zcpool/zcpool.hpp>
+
+#include "support/cpu.hpp"
+#include "support/paired.hpp"
+#include "support/program.hpp"
+#include "support/stream.hpp"
+
+using namespace zcpool::literals;
+
+namespace {
+
+using send_pool = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB, 256_KiB, 1_MiB>>;
+
+constexpr std::size_t payloads[] = {4_KiB, 64_KiB, 256_KiB, 1_MiB};
+
+std::string in_words(std::size_t bytes) {
+    return bytes >= 1_MiB ? std::to_string(bytes / 1_MiB) + " MiB"
+                          : std::to_string(bytes / 1_KiB) + " KiB";
+}
+
+/// Messages a run: some milliseconds, so that the two sides of a round meet the same weather.
+std::size_t messages_for(std::size_t payload) {
+    return bench::amount<std::size_t>(payload < 64_KiB ? 1000 : 16_MiB / payload, 2);
+}
+
+/// Processor time a byte of sending `count` messages of `payload` bytes, each by one call of
+/// `send`.
+template <class Send>
+double cost_a_byte(bench::stream& out, std::size_t payload, std::size_t count, Send&& send) {
+    const double begin = bench::thread_cpu_ns();
+    for (std::size_t i = 0; i < count; ++i) {
+        send(i);
+    }
+    const double spent = bench::thread_cpu_ns() - begin;
+    out.wait_drained(payload * count);
+    return spent / static_cast<double>(payload * count);
+}
+
+// The bare loops.
+
+void bare_sendmsg(int fd, const std::byte* data, std::size_t size) {
+    while (size != 0) {
+        iovec part{const_cast<std::byte*>(data), size};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        const ssize_t sent = ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0) {
+            bench::require(errno == EAGAIN, "sendmsg");
+            bench::wait_writable(fd);
+            continue;
+        }
+        data += sent;
+        size -= static_cast<std::size_t>(sent);
+    }
+}
+
+void bare_sendfile(int fd, int file, std::size_t offset, std::size_t size) {
+    while (size != 0) {
+        auto position = static_cast<off_t>(offset);
+        const ssize_t sent = ::sendfile(fd, file, &position, size);
+        if (sent < 0) {
+            bench::require(errno == EAGAIN, "sendfile");
+            bench::wait_writable(fd);
+            continue;
+        }
+        offset += static_cast<std::size_t>(sent);
+        size -= static_cast<std::size_t>(sent);
+    }
+}
+
+template <class Sink>
+void drive(Sink& out, int fd) {
+    zcpool::sink::state now = out.flush();
+    while (now == zcpool::sink::state::blocked) {
+        bench::wait_writable(fd);
+        now = out.flush();
+    }
+    bench::require(now == zcpool::sink::state::done, "flush");
+}
+
+/// What the rows of one transport share.
+struct surroundings {
+    explicit surroundings(bench::transport over)
+        : out(over),
+          // settle 0: no account of what peers may hold, so that every slot is renewed at once.
+          pool(send_pool::create({.slots = {1024, 64, 16, 4},
+                                  .lending = zcpool::lending::cached,
+                                  .lent_settle_time = std::chrono::milliseconds{0}})
+                   .value()) {}
+
+    /// A frozen slice of `bytes`, filled.
+    [[nodiscard]] zcpool::slice frozen(std::size_t bytes) const {
+        zcpool::buffer fresh = pool.acquire(bytes).value();
+        std::memset(fresh.space().data(), 'z', bytes);
+        fresh.commit(bytes);
+        return std::move(fresh).freeze();
+    }
+
+    bench::stream out;
+    send_pool pool;
+};
+
+// Rows of slices that are sent again and again, as from a cache: no page is replaced on either
+// side.
+
+void register_cached(const std::shared_ptr<surroundings>& around, const std::string& where) {
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const auto at = view.lend().value();
+        const int fd = around->out.fd();
+        const std::string work = in_words(payload) + where;
+
+        const auto bare_write = [=] {
+            return cost_a_byte(around->out, payload, count,
+                               [&](std::size_t) { bare_sendmsg(fd, view.data(), view.size()); });
+        };
+        const auto bare_lending = [=] {
+            return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                bare_sendfile(fd, at.fd, at.offset, view.size());
+            });
+        };
+        const auto sink_write = [=] {
+            zcpool::sink::write out{fd};
+            return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                out.push(view);
+                drive(out, fd);
+            });
+        };
+        const auto sink_sendfile = [=](std::size_t copy_below) {
+            return [=] {
+                zcpool::sink::sendfile out{fd, {.copy_below = copy_below}};
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    out.push(view);
+                    drive(out, fd);
+                });
+            };
+        };
+
+        bench::register_pair(work, "sink::write", sink_write, "bare sendmsg loop", bare_write);
+        if (payload < 16_KiB) {  // below what sink::sendfile lends by itself
+            bench::register_pair(work, "sink::sendfile (as it comes: copies)",
+                                 sink_sendfile(16_KiB), "bare sendfile loop", bare_lending);
+        }
+        bench::register_pair(work,
+                             payload < 16_KiB ? "sink::sendfile (told to lend)" : "sink::sendfile",
+                             sink_sendfile(0), "bare sendfile loop", bare_lending);
+        if (payload == 64_KiB || payload == 1_MiB) {
+            bench::register_pair(work, "noise: bare sendmsg loop", bare_write, "itself",
+                                 bare_write);
+            bench::register_pair(work, "noise: bare sendfile loop", bare_lending, "itself",
+                                 bare_lending);
+        }
+    }
+}
+
+// Rows of memory that is filled anew for each message.
+
+void fill(std::byte* data, std::size_t bytes, std::size_t message) {
+    std::memset(data, static_cast<int>(message & 0xFF), bytes);
+}
+
+/// Acquires, fills, freezes and sends: what a program does with each frame.
+template <class Sink>
+void send_fresh(const send_pool& pool, Sink& out, int fd, std::size_t payload, std::size_t i) {
+    zcpool::buffer fresh = pool.try_acquire(payload);
+    bench::require(static_cast<bool>(fresh), "try_acquire");
+    fill(fresh.space().data(), payload, i);
+    fresh.commit(payload);
+    out.push(std::move(fresh).freeze());
+    drive(out, fd);
+}
+
+void register_fresh(const std::shared_ptr<surroundings>& around) {
+    auto copying_pool =
+        std::make_shared<send_pool>(send_pool::create({.slots = {1024, 64, 16, 4}}).value());
+    // What "without renewal" overwrites while the peer may still read it.
+    auto unsafe_pool = std::make_shared<send_pool>(
+        send_pool::create({.slots = {1, 64, 16, 4}, .lending = zcpool::lending::cached}).value());
+
+    for (const std::size_t payload : payloads) {
+        if (payload < 64_KiB) {
+            continue;
+        }
+        const std::size_t count = messages_for(payload);
+        const int fd = around->out.fd();
+        const std::string work = "fill + send + recycle, one receiver, " + in_words(payload);
+        const auto memory = std::make_shared<std::vector<std::byte>>(payload);
+
+        const auto bare = [=] {
+            return cost_a_byte(around->out, payload, count, [&](std::size_t i) {
+                fill(memory->data(), payload, i);
+                bare_sendmsg(fd, memory->data(), payload);
+            });
+        };
+        const auto writing = [=] {
+            zcpool::sink::write out{fd};
+            return cost_a_byte(around->out, payload, count, [&](std::size_t i) {
+                send_fresh(*copying_pool, out, fd, payload, i);
+            });
+        };
+        const auto renewing = [=] {
+            zcpool::sink::sendfile out{fd};
+            const double cost = cost_a_byte(around->out, payload, count, [&](std::size_t i) {
+                send_fresh(around->pool, out, fd, payload, i);
+            });
+            // What is left of a message after a short count may be too little to lend.
+            bench::require(out.stats().copied_bytes <= out.stats().lent_bytes / 8,
+                           "sink::sendfile copied instead of lending");
+            return cost;
+        };
+        // As many slots as the pool above goes round in, each filled again without any care.
+        std::vector<zcpool::slice> slots;
+        for (zcpool::buffer next; (next = unsafe_pool->try_acquire(payload));) {
+            next.commit(payload);
+            slots.push_back(std::move(next).freeze());
+        }
+        const auto corrupting = [=] {
+            return cost_a_byte(around->out, payload, count, [&](std::size_t i) {
+                const zcpool::slice& slot = slots[i % slots.size()];
+                fill(const_cast<std::byte*>(slot.data()), payload, i);
+                const auto at = slot.lend().value();
+                bare_sendfile(fd, at.fd, at.offset, payload);
+            });
+        };
+
+        const std::string baseline = "write (the copying way), bare loop over one block";
+        bench::register_pair(work, "acquire, fill, freeze, sink::write", writing, baseline, bare);
+        bench::register_pair(work, "sendfile, then punch 4 KiB pages", renewing, baseline, bare);
+        bench::register_pair(work, "sendfile without renewal (corrupts)", corrupting, baseline,
+                             bare);
+    }
+}
+
+}  // namespace
+
+void bench::register_benchmarks() {
+    // Google Benchmark keeps the rows, and they their surroundings, until the end.
+    const auto tcp = std::make_shared<surroundings>(transport::tcp);
+    const auto local = std::make_shared<surroundings>(transport::unix_socket);
+    register_cached(tcp, "");
+    register_cached(local, ", AF_UNIX");
+    register_fresh(tcp);
+}
