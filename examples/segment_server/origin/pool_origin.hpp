@@ -137,7 +137,7 @@ private:
         out.push(zcpool::slice{file.head});
         push_end(after, out);
         if (how == method::get) {
-            push_body(file.body, 0, file.body.size(), out);
+            push_body(file.content(), 0, file.body.size(), out);
         }
     }
 
@@ -153,7 +153,7 @@ private:
         out.push(line.finish());
         out.push(file.head.subslice(file.content_at));
         push_end(after, out);
-        push_body(file.body, static_cast<std::size_t>(range.offset),
+        push_body(file.content(), static_cast<std::size_t>(range.offset),
                   static_cast<std::size_t>(range.length), out);
     }
 
