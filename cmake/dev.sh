@@ -26,6 +26,8 @@ build_packages="g++ cmake ninja-build python3 libfmt-dev libcli11-dev llhttp"
 media_packages="ffmpeg util-linux"
 drive_packages="wrk curl iproute2 procps"
 test_packages="catch2 libbenchmark-dev strace git"
+# The last three only as peers; boost's headers, and two heaps.
+bench_packages="libbenchmark-dev strace libboost-dev libgoogle-perftools-dev libmimalloc-dev"
 
 is_installed() {
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -108,7 +110,7 @@ case $command in
     ;;
   bench)
     # shellcheck disable=SC2086
-    need $build_packages $media_packages $drive_packages libbenchmark-dev
+    need $build_packages $media_packages $drive_packages $bench_packages
     build release
     exec python3 "$root/benchmarks/run.py" --build "$root/build/release" "$@"
     ;;

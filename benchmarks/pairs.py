@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""The suites that are Google Benchmark programs: runs them and makes rows of paired runs.
+
+Two shapes of program. In core, chain and ring a benchmark is named "work | subject"; the program is
+run as a whole several times, and the figures of one such pass are a pair. In sinks it is named
+"work | subject | baseline" and does both in turns itself; each repetition is a pair.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import goals
+import steady_state
+
+# Up to here two processors count as near, by the round trip of a cache line in nanoseconds.
+NEAR = 200
+SUFFIX = re.compile(r"/(iterations:|manual_time|repeats:|min_time:|real_time).*$")
+OWN = "zcpool"
+# What there is two of, and which is compared with every other subject of its work.
+RING_SUBJECTS = ("zcpool::bitmap_store", "zcpool::index_ring")
+
+
+def run_program(program, *arguments):
+    """The benchmarks that ran: those of Google Benchmark's JSON that are no aggregates."""
+    with tempfile.NamedTemporaryFile("r", suffix=".json", encoding="utf-8") as out:
+        ran = subprocess.run([program, f"--benchmark_out={out.name}", *arguments],
+                             capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            raise RuntimeError(f"{program.name}: {ran.stderr.strip().splitlines()[-1]}")
+        found = json.load(out)["benchmarks"]
+    return [each for each in found if each.get("run_type") == "iteration"]
+
+
+def trips(benchmark):
+    return [benchmark[key] for key in ("round_trip_before", "round_trip_after") if key in benchmark]
+
+
+def kind_of(round_trips):
+    """near, far, changed while it ran, or None where only one thread ran."""
+    if not round_trips:
+        return None
+    if max(round_trips) <= NEAR:
+        return "near"
+    return "far" if min(round_trips) > NEAR else "changed"
+
+
+def row_of(suite, work, subject, baseline, unit, runs):
+    """The row of some pairs (subject's value, baseline's value, round trips), and what is behind.
+
+    Only pairs of one kind are compared: of that kind which most are of.
+    """
+    by_kind = {}
+    for pair in runs:
+        by_kind.setdefault(kind_of(pair[2]), []).append(pair)
+    usable = {kind: found for kind, found in by_kind.items() if kind != "changed"} or by_kind
+    kind = max(usable, key=lambda each: len(usable[each]))
+    used = usable[kind]
+    ratios = sorted(mine / other for mine, other, _ in used)
+    notes = f"middle half {ratios[len(ratios) // 4]:.3f} to " \
+            f"{ratios[(3 * len(ratios)) // 4]:.3f}"
+    if kind is not None:
+        trip = statistics.median(each for pair in used for each in pair[2])
+        notes += f"; processors {kind}, {trip:.0f} ns, in {len(used)} of {len(runs)} runs"
+    row = {"suite": suite, "work": work, "subject": subject,
+           "value": statistics.median(pair[0] for pair in used), "unit": unit,
+           "baseline": baseline, "baseline_value": statistics.median(pair[1] for pair in used),
+           "ratio": statistics.median(ratios),
+           "goal": goals.goal_of(suite, work, subject, baseline),
+           "runs": len(used), "notes": notes}
+    behind = {"suite": suite, "work": work, "subject": subject, "baseline": baseline, "unit": unit,
+              "values": [[float(f"{x:.5g}") for x in (mine, other, *trip)]
+                         for mine, other, trip in runs]}
+    return row, behind
+
+
+def run_passes(suite, programs, passes):
+    """Rows of every own subject beside every other subject of its work."""
+    found = {}  # (work, subject): [(nanoseconds an item, round trips) for each pass]
+    for number in range(passes):
+        for program in programs:
+            print(f"\r{suite}: {program.name}, pass {number + 1} of {passes} ", end="",
+                  file=sys.stderr, flush=True)
+            for each in run_program(program, "--benchmark_min_time=0.02"):
+                work, subject = SUFFIX.sub("", each["name"]).split(" | ")
+                found.setdefault((work, subject), []).append(
+                    (1e9 / each["items_per_second"], trips(each)))
+    print(file=sys.stderr)
+
+    def beside(work, subject, other_work, other, called):
+        runs = [(mine, others, my_trips + other_trips) for (mine, my_trips), (others, other_trips)
+                in zip(found[work, subject], found[other_work, other])]
+        return row_of(suite, work, subject, called, "ns", runs)
+
+    made = []
+    for work, subject in found:
+        own = subject in RING_SUBJECTS if suite == "ring" else subject.startswith(OWN)
+        if not own:
+            continue
+        made += [beside(work, subject, work, other, other) for of, other in found
+                 if of == work and other != subject]
+        if work == "two threads, each its own":
+            made.append(beside(work, subject, "one thread", subject, f"{subject}, one thread"))
+        if work == "4 threads on 2 cores" and subject == "zcpool::bitmap_store":
+            made.append(beside(work, subject, "2 threads mixed", subject,
+                               f"{subject}, 2 threads mixed"))
+    return made
+
+
+def run_rounds(suite, program, repetitions):
+    """Rows of a program whose benchmarks do both sides themselves."""
+    print(f"{suite}: {program.name}, {repetitions} rounds a row", file=sys.stderr)
+    found = {}
+    for each in run_program(program, f"--benchmark_repetitions={repetitions}",
+                            "--benchmark_enable_random_interleaving=true"):
+        name = tuple(SUFFIX.sub("", each["name"]).split(" | "))
+        found.setdefault(name, []).append((each["subject"], each["baseline"], trips(each)))
+    return [row_of(suite, *name, "ns/B", runs) for name, runs in found.items()]
+
+
+def steady_state_rows(program):
+    """What a message costs beside its send; the proof itself is steady_state.py's."""
+    rows, raw = [], []
+    for case, send in steady_state.CASES:
+        try:
+            calls, counted = steady_state.loop_of(program, case)
+        except steady_state.NoStrace as why:
+            print(f"core: steady state: system calls could not be counted: {why}", file=sys.stderr)
+            return [], []
+        extra = sum(calls.values()) - calls.get(send, 0)
+        faults = counted["minor_faults"] + counted["major_faults"]
+        for what, count in (("system calls beside the send", extra), ("page faults", faults),
+                            ("allocations", counted["allocations"])):
+            rows.append({"suite": "core", "work": "steady state", "subject": f"{what}, {case}",
+                         "value": count / steady_state.MESSAGES, "unit": "a message",
+                         "baseline": None, "baseline_value": None, "ratio": None,
+                         "goal": "== 0", "runs": steady_state.MESSAGES, "notes": ""})
+        raw.append({"suite": "core", "work": "steady state", "case": case, "calls": calls,
+                    "counted": counted})
+    return rows, raw
+
+
+def run(suite, build, runs):
+    """Returns: rows, and the runs behind them."""
+    programs = build / "benchmarks"
+    if suite == "sinks":
+        made = run_rounds(suite, programs / "sinks.bench", runs or 101)
+    elif suite == "ring":
+        made = run_passes(suite, [programs / "ring.bench"], runs or 15)
+    else:
+        made = run_passes(suite, [programs / "core.bench", programs / "chain.bench"], runs or 15)
+    rows = [row for row, _ in made]
+    raw = [behind for _, behind in made]
+    if suite == "core":
+        more_rows, more_raw = steady_state_rows(programs / "steady_state.bench")
+        rows += more_rows
+        raw += more_raw
+    return rows, raw

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""The serving suite: segment_server in each of its modes, driven by wrk, one processor each.
+
+Baselines are its own naive mode (a fresh buffer a response: read, copy, send, free) and, where it is
+installed, nginx with sendfile. All servers stand from the beginning to the end; runs go round
+through them, so that each meets the same weather.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import goals
+import pairs
+
+SIZES = {"64 KiB": 64 << 10, "256 KiB": 256 << 10, "1 MiB": 1 << 20}
+WORKS = [("64 KiB", 64), ("64 KiB", 256), ("256 KiB", 64), ("1 MiB", 64), ("HLS mix", 64),
+         ("HLS mix", 256)]
+NAIVE = "segment_server --mode naive"
+SECONDS = 2
+# What is counted, its unit, and whether it is a column of wrk's or of the server's clock.
+MEASURES = (("rate", "requests/s"), ("cpu", "us CPU a request"), ("p99", "ms at p99"))
+
+NGINX = """
+worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log stderr crit;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; open_file_cache max=1000;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port}; root {root}; }}
+}}
+"""
+
+
+class Server:
+    """A server process on the first processor, until the end of the `with`."""
+
+    def __init__(self, name, command, address=None):
+        self.name, self.command, self.address = name, command, address
+        self.process = None
+
+    def __enter__(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        self.process = subprocess.Popen(
+            [str(part) for part in self.command], stdout=subprocess.PIPE, text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus[:1]))
+        if self.address is None:
+            line = self.process.stdout.readline().split()
+            if len(line) != 2 or line[0] != "ready":
+                raise RuntimeError(f"{self.name} did not start")
+            self.address = line[1]
+        else:
+            wait_for(self.address)
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def cpu_ns(self):
+        """Processor time of the server and of its children so far."""
+        pids = [self.process.pid]
+        children = pathlib.Path(f"/proc/{pids[0]}/task/{pids[0]}/children")
+        if children.exists():
+            pids += children.read_text(encoding="ascii").split()
+        return sum(int(each.read_text(encoding="ascii").split()[0])
+                   for pid in pids for each in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def wait_for(address):
+    host, port = address.rsplit(":", 1)
+    for _ in range(100):
+        try:
+            socket.create_connection((host, int(port))).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise RuntimeError(f"nothing listens at {address}")
+
+
+def make_root(build, folder):
+    """Files of the sizes, and the HLS ladder where there is one. Returns: paths by name of work."""
+    root = folder / "root"
+    root.mkdir()
+    paths = {}
+    for name, size in SIZES.items():
+        file = f"{size}.ts"
+        (root / file).write_bytes(os.urandom(size))
+        paths[name] = [f"/{file}"]
+    # Where cmake/dev.sh has it, too; made only if it is not there yet.
+    ladder = build.parent / "ladder"
+    recipe = pathlib.Path(__file__).resolve().parent.parent / "cmake" / "ladder.sh"
+    if shutil.which("ffmpeg"):
+        subprocess.run(["sh", str(recipe), str(ladder)], check=True)
+        (root / "ts").mkdir()
+        for file in sorted((ladder / "ts").iterdir()):
+            shutil.copy(file, root / "ts")
+            paths.setdefault("HLS mix", []).append(f"/ts/{file.name}")
+    return root, paths
+
+
+def write_script(folder, name, paths):
+    """A wrk script that asks for the paths in turn and prints what came of it."""
+    script = folder / (name.replace(" ", "-") + ".lua")
+    listed = ", ".join(f'"{path}"' for path in paths)
+    script.write_text(f"""
+local paths = {{{listed}}}
+local at = 0
+request = function()
+  at = at % #paths + 1
+  return wrk.format("GET", paths[at])
+end
+done = function(summary, latency)
+  local wrong = summary.errors.connect + summary.errors.read + summary.errors.write
+    + summary.errors.status + summary.errors.timeout
+  print(string.format("result %d %d %.1f %d", summary.requests, summary.duration,
+    latency:percentile(99), wrong))
+end
+""", encoding="ascii")
+    return script
+
+
+def drive(server, script, connections, seconds):
+    """One run. Returns: requests a second, microseconds of the server a request, p99 in ms."""
+    cpus = sorted(os.sched_getaffinity(0))
+    before = server.cpu_ns()
+    ran = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script),
+                          f"http://{server.address}/"], capture_output=True, text=True, check=True,
+                         preexec_fn=lambda: os.sched_setaffinity(0, cpus[-1:]))
+    spent = server.cpu_ns() - before
+    found = re.search(r"^result (\d+) (\d+) ([\d.]+) (\d+)$", ran.stdout, re.MULTILINE)
+    requests, microseconds, p99, wrong = int(found[1]), int(found[2]), float(found[3]), int(found[4])
+    if wrong or requests == 0:
+        raise RuntimeError(f"{server.name}: {wrong} wrong answers of {requests}\n{ran.stdout}")
+    return {"rate": requests * 1e6 / microseconds, "cpu": spent / 1e3 / requests, "p99": p99 / 1e3}
+
+
+def servers(build, root, folder):
+    program = build / "examples" / "segment_server" / "segment_server"
+    common = [program, "--root", root, "--listen", "127.0.0.1:0", "--threads", "1",
+              "--pool-bytes", "268435456", "--congestion", "cubic"]
+    made = [Server(NAIVE, [*common, "--mode", "naive"])]
+    for sink in ("write", "sendfile"):
+        made.append(Server(f"segment_server --sink {sink}",
+                           [*common, "--mode", "pool", "--sink", sink]))
+    if shutil.which("nginx"):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        config = folder / "nginx.conf"
+        config.write_text(NGINX.format(folder=folder, root=root, port=port), encoding="ascii")
+        made.append(Server("nginx", ["nginx", "-p", folder, "-c", config], f"127.0.0.1:{port}"))
+    else:
+        print("serving: nginx is not installed, so its rows are missing", file=sys.stderr)
+    return made
+
+
+def rows_of(work, runs, names):
+    """`runs`: a list of {server: measures, "trips": [...]}, one element a round."""
+    rows, raw = [], []
+    for subject in names:
+        if not subject.startswith("segment_server --sink"):
+            continue
+        for baseline in names:
+            if baseline not in (NAIVE, "nginx"):
+                continue
+            for key, unit in MEASURES:
+                row, behind = pairs.row_of(
+                    "serving", work, subject, baseline, unit,
+                    [(each[subject][key], each[baseline][key], each["trips"]) for each in runs])
+                row["goal"] = goals.serving_goal(work, baseline, key)
+                rows.append(row)
+                raw.append(behind)
+    return rows, raw
+
+
+def run(_, build, wanted_runs):
+    """Returns: rows, and the runs behind them."""
+    if not shutil.which("wrk"):
+        raise RuntimeError("wrk is not installed")
+    rounds = wanted_runs or 5
+    rows, raw = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)  # nginx's worker is another user
+        root, paths = make_root(build, folder)
+        standing = []
+        try:
+            for each in servers(build, root, folder):
+                standing.append(each.__enter__())
+            for files, connections in WORKS:
+                if files not in paths:
+                    print(f"serving: {files}: there is no ffmpeg to make the ladder",
+                          file=sys.stderr)
+                    continue
+                work = f"{files}, {connections}" + (" connections" if connections == 64
+                                                    and files == "64 KiB" else "")
+                script = write_script(folder, files, paths[files])
+                for each in standing:  # every file read once, every connection buffer grown
+                    drive(each, script, connections, 1)
+                runs = []
+                for number in range(rounds):
+                    print(f"\rserving: {work}, round {number + 1} of {rounds} ", end="",
+                          file=sys.stderr, flush=True)
+                    order = standing if number % 2 == 0 else standing[::-1]
+                    trips = [round_trip(build)]
+                    round_of = {each.name: drive(each, script, connections, SECONDS)
+                                for each in order}
+                    trips.append(round_trip(build))
+                    runs.append({**round_of, "trips": trips})
+                print(file=sys.stderr)
+                new_rows, new_raw = rows_of(work, runs, [each.name for each in standing])
+                rows += new_rows
+                raw += new_raw
+        finally:
+            for each in reversed(standing):
+                each.__exit__()
+    return rows, raw
+
+
+def round_trip(build):
+    """Nanoseconds of a cache line between the processors."""
+    found = pairs.run_program(build / "benchmarks" / "ring.bench",
+                              "--benchmark_filter=^cache line round trip")
+    return statistics.median(pairs.trips(found[0]))
