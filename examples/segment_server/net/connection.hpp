@@ -72,7 +72,7 @@ public:
 
     /// Does all there is to do. `events`: what epoll said; 0 to just look.
     [[nodiscard]] fate run(std::uint32_t events, moment now) {
-        if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        if ((events & EPOLLHUP) != 0 || ((events & EPOLLERR) != 0 && !awaits_notifications())) {
             return broken(sink_.queued() > 0);
         }
         has_ended_ = has_ended_ || (events & EPOLLRDHUP) != 0;
@@ -157,10 +157,19 @@ private:
             has_progress_ = true;
         }
         account_for_sink();
-        if (sink_.queued() == 0) {
+        is_held_ = state == zcpool::sink::state::blocked || state == zcpool::sink::state::pending;
+        if (!is_held_) {
             pinned_.clear();
         }
         return state;
+    }
+
+    // EPOLLERR is how the kernel says that it has let go of memory, to sinks that wait for it.
+    [[nodiscard]] bool awaits_notifications() const noexcept {
+        if constexpr (requires { sink_.interest(); }) {
+            return sink_.interest() == zcpool::sink::interest::error_queue;
+        }
+        return false;
     }
 
     void account_for_sink() noexcept {
@@ -255,7 +264,7 @@ private:
         wait_kind kind = filled_ > 0   ? wait_kind::head
                          : was_served_ ? wait_kind::next_request
                                        : wait_kind::first_octet;
-        if (sink_.queued() > 0) {
+        if (is_held_) {
             kind = wait_kind::output;
         } else if (phase_ == phase::lingering) {
             kind = wait_kind::peer_closing;
@@ -299,6 +308,7 @@ private:
     typename Origin::sink_type sink_;
     phase phase_ = phase::serving;
     wait_kind waiting_for_ = wait_kind::first_octet;
+    bool is_held_ = false;  ///< output is queued, or the kernel still refers to it
     bool readable_ = false;
     bool has_ended_ = false;  ///< the peer sends nothing more
     bool draining_ = false;
