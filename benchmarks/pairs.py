@@ -8,6 +8,7 @@ run as a whole several times, and the figures of one such pass are a pair. In si
 
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -77,14 +78,14 @@ def row_of(suite, work, subject, baseline, unit, runs):
     return row, behind
 
 
-def run_passes(suite, programs, passes):
+def run_passes(suite, programs, passes, duration):
     """Rows of every own subject beside every other subject of its work."""
     found = {}  # (work, subject): [(nanoseconds an item, round trips) for each pass]
     for number in range(passes):
         for program in programs:
             print(f"\r{suite}: {program.name}, pass {number + 1} of {passes} ", end="",
                   file=sys.stderr, flush=True)
-            for each in run_program(program, "--benchmark_min_time=0.02"):
+            for each in run_program(program, duration):
                 work, subject = SUFFIX.sub("", each["name"]).split(" | ")
                 found.setdefault((work, subject), []).append(
                     (1e9 / each["items_per_second"], trips(each)))
@@ -110,12 +111,12 @@ def run_passes(suite, programs, passes):
     return made
 
 
-def run_rounds(suite, program, repetitions):
+def run_rounds(suite, program, repetitions, *arguments):
     """Rows of a program whose benchmarks do both sides themselves."""
     print(f"{suite}: {program.name}, {repetitions} rounds a row", file=sys.stderr)
     found = {}
     for each in run_program(program, f"--benchmark_repetitions={repetitions}",
-                            "--benchmark_enable_random_interleaving=true"):
+                            "--benchmark_enable_random_interleaving=true", *arguments):
         name = tuple(SUFFIX.sub("", each["name"]).split(" | "))
         found.setdefault(name, []).append((each["subject"], each["baseline"], trips(each)))
     return [row_of(suite, *name, "ns/B", runs) for name, runs in found.items()]
@@ -143,19 +144,23 @@ def steady_state_rows(program):
     return rows, raw
 
 
-def run(suite, build, runs):
+def run(suite, build, runs, quick):
     """Returns: rows, and the runs behind them."""
     programs = build / "benchmarks"
+    duration = "--quick" if quick else "--benchmark_min_time=0.02"
     if suite == "sinks":
-        made = run_rounds(suite, programs / "sinks.bench", runs or 101)
-    elif suite == "ring":
-        made = run_passes(suite, [programs / "ring.bench"], runs or 15)
+        made = run_rounds(suite, programs / "sinks.bench", 1 if quick else runs or 101,
+                          *(["--quick"] if quick else []))
     else:
-        made = run_passes(suite, [programs / "core.bench", programs / "chain.bench"], runs or 15)
+        names = ("ring",) if suite == "ring" else ("core", "chain")
+        made = run_passes(suite, [programs / f"{name}.bench" for name in names],
+                          1 if quick else runs or 15, duration)
     rows = [row for row, _ in made]
     raw = [behind for _, behind in made]
-    if suite == "core":
+    if suite == "core" and shutil.which("strace"):
         more_rows, more_raw = steady_state_rows(programs / "steady_state.bench")
         rows += more_rows
         raw += more_raw
+    elif suite == "core":
+        print("core: steady state: there is no strace to count system calls", file=sys.stderr)
     return rows, raw

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Runs the benchmark suites and prints what came out; README.md says how to read it.
 
-usage: run.py --build BUILD_DIR [SUITE] [--json FILE] [--raw FILE] [--runs N]
+usage: run.py --build BUILD_DIR [SUITE] [--json FILE] [--raw FILE] [--runs N | --quick]
 
 SUITE is core, ring, sinks, serving, ipc or all (the default). --json writes the rows of the table,
---raw the single runs behind them. --runs sets how many runs a row is the median of.
+--raw the single runs behind them. --runs sets how many runs a row is the median of. --quick only
+passes through everything once, for a test; its figures mean nothing.
 """
 
 import argparse
@@ -71,9 +72,10 @@ def main():
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--raw", type=pathlib.Path)
     parser.add_argument("--runs", type=int)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     about = machine()
-    if about["load_before"] > 0.5:
+    if about["load_before"] > 0.5 and not options.quick:
         print(f"note: something else is running here (load {about['load_before']:.1f}); the "
               "figures of a busy machine mean little", file=sys.stderr)
 
@@ -84,7 +86,7 @@ def main():
             continue
         run = serving.run if suite == "serving" else pairs.run
         try:
-            new_rows, new_raw = run(suite, options.build, options.runs)
+            new_rows, new_raw = run(suite, options.build, options.runs, options.quick)
         except (RuntimeError, OSError, subprocess.CalledProcessError) as why:
             print(f"{suite}: could not be run: {why}", file=sys.stderr)
             failed = True
