@@ -23,6 +23,11 @@ import time
 import goals
 import pairs
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What a player asks for, and which sinks there are: as in the demo.
+sys.path.insert(1, str(ROOT / "examples" / "demo"))
+import demo  # noqa: E402  # pylint: disable=wrong-import-position
+
 SIZES = {"64 KiB": 64 << 10, "256 KiB": 256 << 10, "1 MiB": 1 << 20}
 WORKS = [("64 KiB", 64), ("64 KiB", 256), ("256 KiB", 64), ("1 MiB", 64), ("HLS mix", 64),
          ("HLS mix", 256)]
@@ -138,13 +143,11 @@ def make_root(build, folder):
         paths[name] = [f"/{file}"]
     # Where cmake/dev.sh has it, too; made only if it is not there yet.
     ladder = build.parent / "ladder"
-    recipe = pathlib.Path(__file__).resolve().parent.parent / "cmake" / "ladder.sh"
     if shutil.which("ffmpeg"):
-        subprocess.run(["sh", str(recipe), str(ladder)], check=True)
-        (root / "ts").mkdir()
-        for file in sorted((ladder / "ts").iterdir()):
-            shutil.copy(file, root / "ts")
-            paths.setdefault("HLS mix", []).append(f"/ts/{file.name}")
+        subprocess.run(["sh", str(ROOT / "cmake" / "ladder.sh"), str(ladder)], check=True)
+        for container in ("ts", "fmp4"):
+            shutil.copytree(ladder / container, root / container)
+        paths["HLS mix"] = demo.playable(ladder)
     return root, paths
 
 
@@ -193,9 +196,11 @@ def drive(server, script, connections, seconds):
 def servers(build, root, folder, has_cubic):
     program = build / "examples" / "segment_server" / "segment_server"
     common = [program, "--root", root, "--listen", "127.0.0.1:0", "--threads", "1",
-              "--pool-bytes", "268435456", "--congestion", "cubic"]
+              "--pool-bytes", "268435456"]
+    if demo.has_congestion_control("cubic"):
+        common += ["--congestion", "cubic"]
     made = [Server(NAIVE, [*common, "--mode", "naive"])]
-    for sink in ("write", "sendfile"):
+    for sink in demo.sinks_of(program):
         made.append(Server(f"segment_server --sink {sink}",
                            [*common, "--mode", "pool", "--sink", sink]))
     if not has_cubic:
