@@ -52,7 +52,10 @@ class Server:
     def pid(self):
         """Of the server itself, which a wrapper runs as its child."""
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        name = os.path.basename(os.readlink(f"/proc/{self.process.pid}/exe"))
+        try:
+            name = os.path.basename(os.readlink(f"/proc/{self.process.pid}/exe"))
+        except FileNotFoundError:  # It has ended, and stop() will say how.
+            return self.process.pid
         if name == os.path.basename(PROGRAM):
             return self.process.pid
         with open(children, encoding="ascii") as file:

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -47,8 +47,7 @@ void naive_origin::push(std::string_view head, persistence after, std::string_vi
         head.size() + end.size() + body.size()};
     char* to = response.bytes.get();
     for (const std::string_view piece : {head, end, body}) {
-        std::memcpy(to, piece.data(), piece.size());
-        to += piece.size();
+        to = std::copy(piece.begin(), piece.end(), to);  // an empty one has no address
     }
     out.push(std::move(response));
 }
