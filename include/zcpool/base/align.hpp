@@ -4,17 +4,32 @@
 // Sizes: the literals _KiB, _MiB and _GiB, and rounding that cannot overflow silently.
 
 #include <cstddef>
+#include <cstdint>
 
 namespace zcpool {
+
+namespace detail {
+
+/// Stops the compilation of a literal that does not fit: it is not constexpr.
+inline void literal_does_not_fit() noexcept {}
+
+consteval std::size_t shifted(unsigned long long n, unsigned bits) {
+    if (n > SIZE_MAX >> bits) {
+        literal_does_not_fit();
+    }
+    return static_cast<std::size_t>(n << bits);
+}
+
+}  // namespace detail
 
 inline namespace literals {
 
 /// Kibibytes as bytes.
-consteval std::size_t operator""_KiB(unsigned long long n) { return std::size_t{n} << 10; }
+consteval std::size_t operator""_KiB(unsigned long long n) { return detail::shifted(n, 10); }
 /// Mebibytes as bytes.
-consteval std::size_t operator""_MiB(unsigned long long n) { return std::size_t{n} << 20; }
+consteval std::size_t operator""_MiB(unsigned long long n) { return detail::shifted(n, 20); }
 /// Gibibytes as bytes.
-consteval std::size_t operator""_GiB(unsigned long long n) { return std::size_t{n} << 30; }
+consteval std::size_t operator""_GiB(unsigned long long n) { return detail::shifted(n, 30); }
 
 }  // namespace literals
 

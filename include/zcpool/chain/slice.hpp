@@ -128,6 +128,21 @@ public:
         return file_range{record().core->data_fd(), record().core->offset_of(data_)};
     }
 
+    /// How often the slot's present content was sent by copying, as far as count_copied_send() was
+    /// told; 0 for adopted memory.
+    [[nodiscard]] std::uint32_t copied_sends() const noexcept {
+        // relaxed: a hint for what is cheaper.
+        return in_pool() ? record().copied_sends.load(memory_order_relaxed) : 0;
+    }
+
+    /// Counts a send of the slot's content by copying.
+    void count_copied_send() const noexcept {
+        if (in_pool()) {
+            // relaxed: a hint for what is cheaper.
+            record().copied_sends.fetch_add(1, memory_order_relaxed);
+        }
+    }
+
     /// Tells the pool that `bytes` of the slice were copied because they could not be lent.
     void count_copied(std::size_t bytes) const noexcept {
         if (in_pool()) {

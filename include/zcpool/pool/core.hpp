@@ -75,6 +75,8 @@ public:
 
     /// Makes an owned slot immutable.
     void publish(slot_record& record) noexcept {
+        // relaxed: the record is still its owner's alone.
+        record.copied_sends.store(0, memory_order_relaxed);
         if (guard_.in_creator()) {
             slabs_[to_number(record.size_class)].publish(record, me_);
         }

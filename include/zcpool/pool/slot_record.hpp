@@ -39,6 +39,7 @@ struct alignas(cache_line) slot_record : slice_owner {
     slot_index slot{};
     std::uint32_t generation = 0;
     std::uint32_t bytes = 0;
+    atomic<std::uint32_t> copied_sends{0};  ///< of the present content; tells when lending pays
     std::byte* data = nullptr;
     pool_core* core = nullptr;
 };

@@ -106,7 +106,9 @@ public:
         std::uint64_t head = positions_->head.load(memory_order_relaxed);
         for (;;) {
             // relaxed: a tail that is too old only hides what was appended this moment.
-            if (head >= positions_->tail.load(memory_order_relaxed)) {
+            const std::uint64_t tail = positions_->tail.load(memory_order_relaxed);
+            // The sign of the difference, so that the counters may start over.
+            if (static_cast<std::int64_t>(tail - head) <= 0) {
                 return no_index;
             }
             // relaxed: win the position; the exchange of the cell takes the content, whole or not

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <system_error>
 
 #include <zcpool/base/align.hpp>
@@ -27,11 +28,16 @@ struct sendfile_options {
     /// Slices below this many bytes are copied by choice: replacing their pages would cost more
     /// than it saves.
     std::size_t copy_below = 16_KiB;
+
+    /// How often a slot's content is copied before it is lent. Replacing its pages once costs
+    /// several copies of them (on 4 KiB pages about 16 for 64 KiB, 30 for 1 MiB), so lending pays
+    /// for what is sent again and again.
+    std::uint32_t copies_first = 0;
 };
 
-/// Sends slices of lending pools by reference, and copies the rest: small ones, adopted memory,
-/// pools that never lend, and everything while the pool's lent budget is used up (counted as
-/// fallback).
+/// Sends slices of lending pools by reference, and copies the rest: small ones (and a small rest of
+/// a large one), adopted memory, pools that never lend, and everything while the pool's lent budget
+/// is used up (counted as fallback).
 ///
 /// Expects: a stream socket in any mode, or a non-blocking pipe. sendfile(2) knows no MSG_NOSIGNAL:
 /// the program must ignore SIGPIPE. On a blocking socket flush() blocks: make it non-blocking.
@@ -70,7 +76,8 @@ public:
 
 private:
     [[nodiscard]] bool wants_lending(const slice& each) const noexcept {
-        return each.size() >= options_.copy_below && can_send_files_;
+        return each.size() >= options_.copy_below && can_send_files_ &&
+               each.copied_sends() >= options_.copies_first;
     }
 
     [[nodiscard]] result<std::size_t> send_front() noexcept {
@@ -112,6 +119,9 @@ private:
             queue_.front().count_copied(fell_back);
             stats_.fallback_bytes += fell_back;
             stats_.copied_bytes += *sent;
+            if (options_.copies_first != 0 && *sent >= queue_.front().size()) {
+                queue_.front().count_copied_send();
+            }
         }
         return sent;
     }

@@ -39,6 +39,8 @@ public:
     }
 
     /// Whether this process is the one that called create(). One load.
+    ///
+    /// Expects: made by create() and not moved from.
     [[nodiscard]] bool in_creator() const noexcept { return *page_.data() != std::byte{0}; }
 
 private:

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/config.hpp>
 #include <zcpool/sys/call.hpp>
 
 namespace zcpool::sys {
@@ -24,12 +25,14 @@ enum class wait_status : std::uint8_t {
 
 /// Sleeps while `word` is `expected`, until a wake-up with a common bit in `mask` or the deadline.
 ///
+/// Expects: `mask != 0`.
 /// Returns: may say `woken` for no reason: look again and wait again.
 /// Concurrency: blocks; any number of threads and processes.
 [[nodiscard]] inline wait_status futex_wait(atomic<std::uint32_t>& word, std::uint32_t expected,
                                             std::uint32_t mask,
                                             clock::time_point deadline) noexcept {
     using namespace std::chrono;
+    ZCPOOL_ASSERT(mask != 0, "a wait that no wake-up could end");
     const auto since = std::max(deadline.time_since_epoch(), clock::duration::zero());
     const auto whole = duration_cast<seconds>(since);
     const timespec until{static_cast<time_t>(whole.count()),

@@ -20,6 +20,14 @@ namespace zcpool::sys {
 class memfd {
 public:
     memfd() noexcept = default;
+    memfd(memfd&& other) noexcept
+        : fd_(std::move(other.fd_)), bytes_(std::exchange(other.bytes_, 0)) {}
+    memfd& operator=(memfd&& other) noexcept {
+        fd_ = std::move(other.fd_);
+        bytes_ = std::exchange(other.bytes_, 0);
+        return *this;
+    }
+    ~memfd() = default;
 
     /// Creates a file of `bytes` zero bytes, close-on-exec and sealable; not executable where the
     /// kernel knows how.

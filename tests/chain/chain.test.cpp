@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include <random>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <support/pools.hpp>
+#include <zcpool/chain/chain.hpp>
+
+namespace {
+
+using namespace zcpool_test;
+using zcpool::chain;
+using zcpool::errc;
+using zcpool::slice;
+
+static_assert(!std::is_copy_constructible_v<chain>);
+static_assert(std::is_nothrow_move_constructible_v<chain>);
+
+TEST_CASE("chain: an empty one has no slices, and empty slices are left out", "[chain]") {
+    chain tested;
+    CHECK(tested.empty());
+    CHECK(tested.append(slice{}));
+    CHECK(tested.slice_count() == 0);
+    tested.consume(0);
+    CHECK(tested.subchain(0, 0)->empty());
+    CHECK(tested.subchain(0, 1).error() == errc::out_of_range);
+    CHECK(tested.subchain(1, 0).error() == errc::out_of_range);
+}
+
+TEST_CASE("chain: slices stay in order, over the inline room and beyond", "[chain]") {
+    const auto pool = make_pool({.slots = {64, 1}});
+    chain tested;
+    std::vector<std::byte> model;
+    for (std::uint64_t i = 0; i < 64; ++i) {
+        REQUIRE(tested.append(make_slice(pool, 10 + i, i)));
+        const auto part = pattern(10 + i, i);
+        model.insert(model.end(), part.begin(), part.end());
+        REQUIRE(flatten(tested) == model);
+    }
+    CHECK(tested.size() == model.size());
+    CHECK(tested.slice_count() == 64);
+    tested.clear();
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("chain: consuming frees each slot when its last byte goes", "[chain]") {
+    const auto pool = make_pool({.slots = {3, 1}});
+    chain tested;
+    for (std::uint64_t i = 0; i < 3; ++i) {
+        REQUIRE(tested.append(make_slice(pool, 100, i)));
+    }
+    tested.consume(99);
+    CHECK(slots_in_use(pool) == 3);
+    tested.consume(1);
+    CHECK(slots_in_use(pool) == 2);
+    tested.consume(150);
+    CHECK(slots_in_use(pool) == 1);
+    CHECK(tested.size() == 50);
+    tested.consume(50);
+    CHECK(tested.empty());
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("chain: moved from, it is empty and may be used again", "[chain]") {
+    const auto pool = make_pool({.slots = {40, 1}});
+    for (const std::uint64_t slices : {1U, 8U, 9U, 30U}) {
+        chain first;
+        for (std::uint64_t i = 0; i < slices; ++i) {
+            REQUIRE(first.append(make_slice(pool, 10, i)));
+        }
+        first.consume(5);
+        const auto bytes = flatten(first);
+        chain second{std::move(first)};
+        CHECK(first.empty());  // NOLINT(bugprone-use-after-move): empty by promise
+        CHECK(flatten(second) == bytes);
+        REQUIRE(first.append(make_slice(pool, 7, 99)));
+        CHECK(flatten(first) == pattern(7, 99));
+        first = std::move(second);
+        CHECK(flatten(first) == bytes);
+        CHECK(first.append(chain{}));
+    }
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("chain: as a queue it closes its gaps and needs no room of its own", "[chain]") {
+    const auto pool = make_pool({.slots = {8, 1}});
+    chain tested;
+    for (std::uint64_t i = 0; i < 1'000; ++i) {
+        REQUIRE(tested.append(make_slice(pool, 4, i)));
+        REQUIRE(tested.append(make_slice(pool, 4, i + 1)));
+        CHECK(flatten(tested).size() == 8);
+        tested.consume(8);
+    }
+    // Room for ever more slices would move them off their first place, in this object.
+    REQUIRE(tested.append(make_slice(pool, 4, 0)));
+    const auto* const place = reinterpret_cast<const std::byte*>(tested.begin());
+    const auto* const object = reinterpret_cast<const std::byte*>(&tested);
+    CHECK((place >= object && place < object + sizeof tested));
+}
+
+TEST_CASE("chain: random edits read as the same edits of plain bytes", "[chain]") {
+    const auto pool = make_pool({.slots = {200, 1}});
+    std::mt19937_64 random{42};
+    const auto below = [&](std::size_t n) { return n == 0 ? 0 : random() % n; };
+    for (int run = 0; run < 50; ++run) {
+        chain tested;
+        std::vector<std::byte> model;
+        for (int step = 0; step < 200; ++step) {
+            switch (random() % 6) {
+                case 0:
+                case 1: {
+                    if (slots_in_use(pool) < 190) {
+                        const std::size_t count = 1 + below(50);
+                        const auto seed = random();
+                        const slice whole = make_slice(pool, count, seed);
+                        const std::size_t offset = below(count);
+                        REQUIRE(tested.append(whole.subslice(offset)));
+                        const auto bytes = pattern(count, seed);
+                        model.insert(model.end(), bytes.begin() + static_cast<long>(offset),
+                                     bytes.end());
+                    }
+                    break;
+                }
+                case 2: {
+                    const std::size_t count = below(model.size() + 1);
+                    tested.consume(count);
+                    model.erase(model.begin(), model.begin() + static_cast<long>(count));
+                    break;
+                }
+                case 3: {
+                    const std::size_t offset = below(model.size() + 1);
+                    const std::size_t count = below(model.size() - offset + 1);
+                    auto part = tested.subchain(offset, count);
+                    REQUIRE(part.has_value());
+                    const std::vector<std::byte> wanted{
+                        model.begin() + static_cast<long>(offset),
+                        model.begin() + static_cast<long>(offset + count)};
+                    REQUIRE(flatten(*part) == wanted);
+                    if (wanted.size() < 500 && tested.slice_count() < 300) {
+                        REQUIRE(tested.append(std::move(*part)));
+                        model.insert(model.end(), wanted.begin(), wanted.end());
+                    }
+                    break;
+                }
+                case 4: {
+                    chain other{std::move(tested)};
+                    tested = std::move(other);
+                    break;
+                }
+                default: break;
+            }
+            REQUIRE(tested.size() == model.size());
+            REQUIRE(flatten(tested) == model);
+        }
+    }
+    CHECK(slots_in_use(pool) == 0);
+}
+
+}  // namespace

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include <support/catch.hpp>
+#include <zcpool/pool/layout.hpp>
+
+namespace {
+
+using namespace zcpool;
+
+TEST_CASE("layout: slabs follow each other and nothing in control memory overlaps", "[pool]") {
+    const std::array<class_spec, 3> classes{{{4096, 1000}, {65536, 100}, {1 << 20, 3}}};
+    const auto layout = compute_layout(classes);
+    REQUIRE(layout.has_value());
+    CHECK(layout->class_count == 3);
+    CHECK(layout->data_bytes == 4096 * 1000 + 65536 * 100 + 3 * (1 << 20));
+    CHECK(is_aligned(layout->control_bytes, page_size));
+    CHECK(layout->classes[0].word_stride == 8);
+    CHECK(layout->classes[1].word_stride == cache_line);
+
+    std::vector<std::pair<std::size_t, std::size_t>> parts{{0, sizeof(control_header)}};
+    const auto add = [&](std::size_t offset, std::size_t bytes) {
+        parts.emplace_back(offset, offset + bytes);
+    };
+    add(layout->registry, max_processes * sizeof(registry_entry));
+    for (std::size_t i = 0; i < layout->class_count; ++i) {
+        const class_layout& each = layout->classes[i];
+        add(each.counters, sizeof(class_counters));
+        add(each.words, each.word_stride * each.slots);
+        add(each.stamps, sizeof(lent_stamp) * each.slots);
+        add(each.store, bitmap_store::words_for(each.slots) * 8);
+        add(each.ring, sizeof(index_ring::counters) + each.ring_cells * 4);
+    }
+    std::sort(parts.begin(), parts.end());
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+        CHECK(parts[i - 1].second <= parts[i].first);
+        CHECK(is_aligned(parts[i].first, cache_line));
+    }
+    CHECK(parts.back().second <= layout->control_bytes);
+}
+
+TEST_CASE("layout: a class table that makes no sense is refused", "[pool]") {
+    const auto refused = [](std::vector<class_spec> classes) {
+        const auto layout = compute_layout(classes);
+        return !layout && layout.error() == errc::invalid_options;
+    };
+    CHECK(refused({}));
+    CHECK(refused(std::vector<class_spec>(17, class_spec{4096, 1})));
+    CHECK(refused({{0, 1}}));
+    CHECK(refused({{4095, 1}}));
+    CHECK(refused({{4096, 0}}));
+    CHECK(refused({{4096, max_slots + 1}}));
+    CHECK(refused({{4096, 1}, {4096, 1}}));
+    CHECK(refused({{8192, 1}, {4096, 1}}));
+    CHECK(refused({{max_slot_bytes + 4096, 1}}));
+    CHECK(refused({{4096, ~std::uint64_t{0}}}));
+    CHECK_FALSE(
+        refused({{max_slot_bytes, max_slots}}));  // 2^50 bytes: absurd, but sound arithmetic
+}
+
+TEST_CASE("layout: the magic reads as a word in a hex dump", "[pool]") {
+    const auto magic = control_header::expected_magic;
+    CHECK(std::memcmp(&magic, "\1ZCPOOL1", 8) == 0);
+}
+
+}  // namespace

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+#include <support/catch.hpp>
+#include <support/faulty_syscalls.hpp>
+#include <support/resources.hpp>
+#include <zcpool/pool/shared_memory.hpp>
+
+namespace {
+
+using namespace zcpool;
+using zcpool_test::faults;
+
+TEST_CASE("shared_memory: is zeroed, private to its user, sealed and close-on-exec", "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", 8 * page_size, true);
+    REQUIRE(memory.has_value());
+    const std::span bytes{memory->data(), memory->size()};
+    CHECK(std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; }));
+
+    struct stat status{};
+    REQUIRE(::fstat(memory->fd(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+    CHECK(status.st_blocks * 512 >= static_cast<long>(8 * page_size));  // every page is there
+    CHECK((::fcntl(memory->fd(), F_GETFD) & FD_CLOEXEC) != 0);
+    const int seals = ::fcntl(memory->fd(), F_GET_SEALS);
+    CHECK((seals & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) ==
+          (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+
+    CHECK((::ftruncate(memory->fd(), 0) == -1 && errno == EPERM));
+    CHECK((::ftruncate(memory->fd(), 1 << 20) == -1 && errno == EPERM));
+    CHECK((::fcntl(memory->fd(), F_ADD_SEALS, F_SEAL_WRITE) == -1 && errno == EPERM));
+    CHECK(memory->renew(0, page_size).has_value());  // what the seals must still allow
+}
+
+TEST_CASE("shared_memory: where the kernel can, the file can never be executed", "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", page_size, true);
+    REQUIRE(memory.has_value());
+    constexpr int seal_exec = 0x0020;
+    if ((::fcntl(memory->fd(), F_GET_SEALS) & seal_exec) == 0) {
+        SKIP("MFD_NOEXEC_SEAL needs Linux 6.3");
+    }
+    CHECK((::fchmod(memory->fd(), 0700) == -1 && errno == EPERM));
+}
+
+TEST_CASE("shared_memory: renewal detaches what the kernel still references", "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", 64 * page_size, true);
+    REQUIRE(memory.has_value());
+    CHECK(memory->verify_renewal(0, 16 * page_size) == true);
+    CHECK(memory->verify_renewal(63 * page_size, page_size) == true);
+}
+
+TEST_CASE("shared_memory: renewal that does nothing is found out", "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", 16 * page_size, true);
+    REQUIRE(memory.has_value());
+    const faults broken;
+    faults::switch_renewal_off();
+    CHECK(memory->verify_renewal(0, 16 * page_size) == false);
+}
+
+TEST_CASE("shared_memory: kernels without MFD_NOEXEC_SEAL or MADV_POPULATE_WRITE will do",
+          "[pool]") {
+    const faults old;
+    faults::forget_noexec_seal();
+    faults::fail_populating(EINVAL);
+    auto memory = shared_memory::create("zcpool-test", 16 * page_size, true);
+    REQUIRE(memory.has_value());
+    struct stat status{};
+    REQUIRE(::fstat(memory->fd(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+    CHECK(status.st_blocks * 512 >= static_cast<long>(16 * page_size));
+    CHECK(memory->verify_renewal(0, page_size) == true);
+}
+
+TEST_CASE("shared_memory: whichever call fails, the error is its own and nothing is leaked",
+          "[pool]") {
+    const zcpool_test::held before;
+    long calls = 0;
+    for (long i = 0;; ++i) {
+        REQUIRE(i < 100);
+        faults broken;
+        broken.fail_call(i, EMFILE);
+        auto memory = shared_memory::create("zcpool-test", 4 * page_size, true);
+        if (faults::calls() <= i) {
+            CHECK(memory.has_value());
+            break;
+        }
+        ++calls;
+        if (!memory) {
+            CHECK(memory.error() == std::error_code(EMFILE, std::system_category()));
+        }
+    }
+    CHECK(calls >= 6);
+    CHECK(before == zcpool_test::held{});
+}
+
+}  // namespace

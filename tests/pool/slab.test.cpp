@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include <support/catch.hpp>
+#include <support/faulty_syscalls.hpp>
+#include <zcpool/pool/slab.hpp>
+
+namespace {
+
+using namespace zcpool;
+using zcpool_test::faults;
+
+constexpr holder_set me = 1;
+
+/// One class of slots of a page, with memories of its own.
+struct fixture {
+    explicit fixture(std::uint32_t slots, std::size_t budget_bytes = 0, int settle_ms = 0) {
+        const std::array<class_spec, 1> classes{{{page_size, slots}}};
+        layout = compute_layout(classes).value();
+        data = shared_memory::create("zcpool-data", layout.data_bytes, true).value();
+        control = shared_memory::create("zcpool-control", layout.control_bytes, false).value();
+        auto& header = *reinterpret_cast<control_header*>(control.data());
+        const lent_budget budget{header.detached, budget_bytes,
+                                 std::chrono::milliseconds{settle_ms}};
+        REQUIRE(tested.open(layout.classes[0], class_index{0}, data, control, budget, nullptr)
+                    .has_value());
+        tested.fill_store();
+    }
+
+    slot_record* take(search how = search::quick) { return tested.take(me, how).record; }
+
+    /// Takes a slot, lends it and gives it back: it rests.
+    std::uint32_t rest_one() {
+        slot_record* record = take();
+        REQUIRE(record != nullptr);
+        tested.publish(*record, me);
+        REQUIRE(tested.lend(*record, me));
+        REQUIRE(tested.give_back(*record, me));
+        return to_number(record->slot);
+    }
+
+    /// Forgets every hint: what deaths between two steps can leave at worst.
+    void lose_hints() {
+        std::memset(control.data() + layout.classes[0].store, 0,
+                    bitmap_store::words_for(layout.classes[0].slots) * sizeof(bitmap_store::word));
+        std::memset(
+            control.data() + layout.classes[0].ring, 0,
+            sizeof(index_ring::counters) + layout.classes[0].ring_cells * sizeof(index_ring::cell));
+    }
+
+    pool_layout layout;
+    shared_memory data;
+    shared_memory control;
+    slab tested;
+};
+
+TEST_CASE("slab: every slot is taken once, at its own address", "[pool]") {
+    fixture f{5};
+    for (std::uint32_t i = 0; i < 5; ++i) {
+        slot_record* record = f.take();
+        REQUIRE(record != nullptr);
+        CHECK(record->data == f.data.data() + i * page_size);
+        CHECK(record->bytes == page_size);
+    }
+    CHECK(f.take() == nullptr);
+}
+
+TEST_CASE("slab: slots whose hints were lost are found by the sweep, all of them", "[pool]") {
+    fixture f{100};
+    f.lose_hints();
+    for (int i = 0; i < 100; ++i) {
+        REQUIRE(f.take() != nullptr);
+    }
+    CHECK(f.take() == nullptr);
+}
+
+TEST_CASE("slab: resting slots whose hints were lost are found as well", "[pool]") {
+    fixture f{1};
+    f.rest_one();
+    f.lose_hints();
+    CHECK(f.take() != nullptr);
+}
+
+TEST_CASE("slab: a full class is swept again only after something came back", "[pool]") {
+    fixture f{2};
+    slot_record* first = f.take();
+    REQUIRE(f.take() != nullptr);
+    REQUIRE(f.take() == nullptr);  // swept, and noted
+    // A slot made free behind the slab's back, as no release would do it: a quick look trusts the
+    // note.
+    REQUIRE(f.tested.word(0).drop(first->generation, me) == drop_outcome::freed);
+    CHECK(f.take(search::quick) == nullptr);
+    CHECK(f.take(search::thorough) == first);
+}
+
+TEST_CASE("slab: a lent slot comes back under fresh pages", "[pool]") {
+    fixture f{1};
+    slot_record* record = f.take();
+    std::memset(record->data, 0x77, page_size);
+    f.tested.publish(*record, me);
+    REQUIRE(f.tested.lend(*record, me));
+    REQUIRE(f.tested.give_back(*record, me));
+    slot_record* again = f.take();
+    REQUIRE(again == record);
+    CHECK(again->data[0] == std::byte{0});
+    const class_stats stats = f.tested.stats();
+    CHECK(stats.lent == 1);
+    CHECK(stats.renewed == 1);
+}
+
+TEST_CASE("slab: a slot that was not lent keeps its pages", "[pool]") {
+    fixture f{1};
+    slot_record* record = f.take();
+    record->data[0] = std::byte{0x77};
+    REQUIRE(f.tested.give_back(*record, me));
+    CHECK(f.take()->data[0] == std::byte{0x77});
+    CHECK(f.tested.stats().renewed == 0);
+}
+
+TEST_CASE("slab: slots that are never lent are taken before one is renewed", "[pool]") {
+    fixture f{2};
+    CHECK(f.rest_one() == 0);
+    CHECK(to_number(f.take()->slot) == 1);
+    CHECK(f.tested.stats().renewed == 0);
+    CHECK(to_number(f.take()->slot) == 0);
+    CHECK(f.tested.stats().renewed == 1);
+}
+
+TEST_CASE("slab: the slot that rested longest is renewed first", "[pool]") {
+    fixture f{3};
+    std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
+    for (const std::size_t i : {2U, 0U, 1U}) {
+        f.tested.publish(*taken[i], me);
+        REQUIRE(f.tested.lend(*taken[i], me));
+        REQUIRE(f.tested.give_back(*taken[i], me));
+    }
+    CHECK(f.take() == taken[2]);
+    CHECK(f.take() == taken[0]);
+    CHECK(f.take() == taken[1]);
+}
+
+TEST_CASE("slab: renewing ahead makes resting slots hot", "[pool]") {
+    fixture f{3};
+    std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
+    for (slot_record* each : taken) {
+        f.tested.publish(*each, me);
+        REQUIRE(f.tested.lend(*each, me));
+        REQUIRE(f.tested.give_back(*each, me));
+    }
+    CHECK(f.tested.renew_resting(me, 2) == 2);
+    CHECK(f.tested.renew_resting(me, 5) == 1);
+    CHECK(f.tested.renew_resting(me, 5) == 0);
+    REQUIRE(f.take() != nullptr);
+    CHECK(f.tested.stats().renewed == 3);  // and the take renewed nothing
+    CHECK(f.tested.stats().released == 3);
+}
+
+TEST_CASE("slab: pages that cannot be replaced put the slot in quarantine until they can",
+          "[pool]") {
+    for (const bool punch : {true, false}) {
+        fixture f{2};
+        CHECK(f.rest_one() == 0);
+        slot_record* other = f.take();
+        REQUIRE(other != nullptr);
+        {
+            const faults broken;
+            punch ? faults::fail_punches(EPERM) : faults::fail_populating(ENOMEM);
+            CHECK(f.take() == nullptr);
+            CHECK(f.tested.word(0).was().state == slot_state::quarantine);
+            CHECK(f.take() == nullptr);  // tried again, refused again
+            CHECK(f.tested.stats().quarantined >= 2);
+        }
+        slot_record* record = f.take();
+        REQUIRE(record != nullptr);
+        CHECK(to_number(record->slot) == 0);
+        CHECK(record->data[0] == std::byte{0});
+    }
+}
+
+TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all", "[pool]") {
+    fixture f{3, page_size, 60'000};
+    std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
+    for (const std::size_t i : {0U, 1U}) {
+        f.tested.publish(*taken[i], me);
+        REQUIRE(f.tested.lend(*taken[i], me));
+        REQUIRE(f.tested.give_back(*taken[i], me));
+    }
+    CHECK(f.take() == taken[0]);  // the budget's one page
+    const taken_slot refused = f.tested.take(me, search::quick);
+    CHECK(refused.record == nullptr);
+    CHECK(refused.over_budget);
+    CHECK(slot_word::is_resting(f.tested.word(1).was()));
+
+    f.tested.publish(*taken[2], me);
+    CHECK_FALSE(f.tested.lend(*taken[2], me));
+    REQUIRE(f.tested.give_back(*taken[2], me));
+    CHECK(f.take() == taken[2]);  // it was not lent, so it did not rest
+}
+
+}  // namespace

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include <thread>
+#include <vector>
+
+#include <support/catch.hpp>
+#include <zcpool/pool/slot_word.hpp>
+
+namespace {
+
+using namespace zcpool;
+
+constexpr holder_set me = 1;
+constexpr holder_set other = 2;
+
+TEST_CASE("slot_word: encoding keeps every field", "[pool]") {
+    const slot_status all{generation_limit - 1, slot_state::quarantine, ~holder_set{0}};
+    CHECK(decode(encode(all)) == all);
+    CHECK(encode({}) == 0);
+    CHECK(decode(encode({generation_limit, slot_state::free, 0})).generation == 0);
+}
+
+TEST_CASE("slot_word: a free slot is claimed once", "[pool]") {
+    slot_word word;
+    const auto generation = word.claim(me);
+    REQUIRE(generation.has_value());
+    CHECK_FALSE(word.claim(other).has_value());
+    CHECK(word.was() == slot_status{*generation, slot_state::owned, me});
+}
+
+TEST_CASE("slot_word: dropping the last holder frees it under the next generation", "[pool]") {
+    slot_word word;
+    const auto first = *word.claim(me);
+    CHECK(word.drop(first, me) == drop_outcome::freed);
+    CHECK(word.was() == slot_status{first + 1, slot_state::free, 0});
+    CHECK(word.claim(me) == first + 1);
+}
+
+TEST_CASE("slot_word: a published slot stays while anybody holds it", "[pool]") {
+    slot_word word;
+    const auto generation = *word.claim(me);
+    REQUIRE(word.publish(generation, me));
+    REQUIRE(word.grant(generation, me, other));
+    CHECK(word.drop(generation, me) == drop_outcome::still_held);
+    CHECK_FALSE(word.claim(me).has_value());
+    CHECK(word.drop(generation, other) == drop_outcome::freed);
+}
+
+TEST_CASE("slot_word: a lent slot rests until it is cleaned", "[pool]") {
+    slot_word word;
+    const auto generation = *word.claim(me);
+    REQUIRE(word.publish(generation, me));
+    CHECK_FALSE(word.claim_resting(me));
+    REQUIRE(word.grant(generation, me, kernel_holder));
+    CHECK_FALSE(word.claim_resting(me));
+    CHECK(word.drop(generation, me) == drop_outcome::resting);
+
+    CHECK_FALSE(word.claim(me).has_value());
+    REQUIRE(word.claim_resting(other));
+    CHECK_FALSE(word.claim_resting(me));
+
+    SECTION("cleaned, it is its cleaner's under a new generation") {
+        CHECK(word.finish_cleaning(other) == generation + 1);
+        CHECK(word.was() == slot_status{generation + 1, slot_state::owned, other});
+    }
+    SECTION("what cannot be cleaned is put aside and may be tried again") {
+        word.quarantine();
+        CHECK_FALSE(word.claim(me).has_value());
+        CHECK(word.was().state == slot_state::quarantine);
+        CHECK(word.claim_resting(me));
+    }
+    SECTION("what may not be cleaned now rests on as it was") {
+        word.keep_resting();
+        CHECK(word.was() == slot_status{generation, slot_state::published, kernel_holder});
+        CHECK(word.claim_resting(me));
+    }
+}
+
+TEST_CASE("misuse: slot_word: steps by those who do not hold the slot change nothing", "[pool]") {
+    slot_word word;
+    const auto generation = *word.claim(me);
+    const auto before = word.was();
+    CHECK_FALSE(word.publish(generation, other));
+    CHECK_FALSE(word.publish(generation + 1, me));
+    CHECK_FALSE(word.grant(generation, me, other));  // not published yet
+    CHECK(word.drop(generation, other) == drop_outcome::not_held);
+    CHECK(word.drop(generation + 1, me) == drop_outcome::not_held);
+    CHECK(word.was() == before);
+
+    REQUIRE(word.drop(generation, me) == drop_outcome::freed);
+    CHECK(word.drop(generation, me) == drop_outcome::not_held);  // released twice
+    REQUIRE(word.claim(other).has_value());
+    CHECK(word.drop(generation, me) == drop_outcome::not_held);  // a stale handle
+}
+
+TEST_CASE("slot_word: generations start over without harm", "[pool]") {
+    CHECK(next_generation(generation_limit - 1) == 0);
+    CHECK(next_generation(0) == 1);
+}
+
+TEST_CASE("slot_word: of many who claim at once one wins each time", "[pool][.stress]") {
+    slot_word word;
+    std::atomic<int> inside{0};
+    std::atomic<int> overlaps{0};
+    std::atomic<long> won{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&, holder = holder_set{1} << t] {
+            for (int i = 0; i < 200'000; ++i) {
+                if (const auto generation = word.claim(holder)) {
+                    overlaps += inside.fetch_add(1) != 0 ? 1 : 0;
+                    ++won;
+                    inside.fetch_sub(1);
+                    overlaps += word.drop(*generation, holder) != drop_outcome::freed ? 1 : 0;
+                }
+            }
+        });
+    }
+    for (auto& each : threads) {
+        each.join();
+    }
+    CHECK(overlaps == 0);
+    CHECK(word.was().generation == static_cast<std::uint32_t>(won.load()) % generation_limit);
+}
+
+}  // namespace

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include <support/catch.hpp>
+#include <support/faulty_syscalls.hpp>
+#include <zcpool/pool/waiting.hpp>
+
+namespace {
+
+using namespace zcpool;
+using namespace std::chrono_literals;
+
+TEST_CASE("waiting: nobody is woken, and nothing called, where nobody waits", "[pool]") {
+    atomic<std::uint32_t> sequence;
+    const atomic<std::uint32_t> waiters;
+    wait_list list{sequence};
+    zcpool_test::faults counting;
+    counting.fail_call(1000, EIO);
+    list.wake_one(0, waiters);
+    CHECK(zcpool_test::faults::calls() == 0);
+    CHECK(list.ticket() == 0);
+}
+
+TEST_CASE("waiting: a wake-up between the ticket and the sleep is not slept through", "[pool]") {
+    atomic<std::uint32_t> sequence;
+    atomic<std::uint32_t> waiters;
+    wait_list list{sequence};
+    const wait_list::registration registered{waiters};
+    const auto ticket = list.ticket();
+    list.wake_one(3, waiters);
+    CHECK(list.sleep(ticket, 1U << 3, sys::clock::now() + 60s) == sys::wait_status::woken);
+}
+
+TEST_CASE("waiting: a sleep ends at its deadline", "[pool]") {
+    atomic<std::uint32_t> sequence;
+    wait_list list{sequence};
+    CHECK(list.sleep(list.ticket(), 1, sys::clock::now() + 5ms) == sys::wait_status::timed_out);
+    CHECK(list.sleep(list.ticket(), 1, sys::clock::time_point{}) == sys::wait_status::timed_out);
+}
+
+TEST_CASE("waiting: a registration counts for as long as it lives", "[pool]") {
+    atomic<std::uint32_t> waiters;
+    {
+        const wait_list::registration one{waiters};
+        const wait_list::registration two{waiters};
+        CHECK(waiters.load(std::memory_order_relaxed) == 2);
+    }
+    CHECK(waiters.load(std::memory_order_relaxed) == 0);
+}
+
+}  // namespace

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include <support/catch.hpp>
+#include <zcpool/ring/index_ring.hpp>
+
+namespace {
+
+using namespace zcpool;
+
+static_assert(hint_ring<index_ring>);
+struct pop_only {
+    std::uint32_t pop() noexcept { return no_index; }
+};
+static_assert(!hint_ring<pop_only>);
+
+/// A ring with memory of its own.
+struct owned_ring {
+    explicit owned_ring(std::uint32_t capacity)
+        : cells(index_ring::cells_for(capacity)), ring(counters, cells) {}
+    index_ring::counters counters;
+    std::vector<index_ring::cell> cells;
+    index_ring ring;
+};
+
+TEST_CASE("index_ring: pop on an empty ring returns nothing", "[ring]") {
+    owned_ring owned{4};
+    CHECK(owned.ring.pop() == no_index);
+    CHECK(owned.ring.pop() == no_index);
+    CHECK(owned.ring.push(3));
+    CHECK(owned.ring.pop() == 3);
+    CHECK(owned.ring.pop() == no_index);
+}
+
+TEST_CASE("index_ring: indices come out in order of arrival, over many laps", "[ring]") {
+    owned_ring owned{5};
+    CHECK(owned.ring.capacity() == 8);
+    std::uint32_t in = 0;
+    std::uint32_t out = 0;
+    for (int lap = 0; lap < 100; ++lap) {
+        for (int i = 0; i < 7; ++i) {
+            REQUIRE(owned.ring.push(in++));
+        }
+        for (int i = 0; i < 7; ++i) {
+            REQUIRE(owned.ring.pop() == out++);
+        }
+    }
+}
+
+TEST_CASE("index_ring: a full ring refuses and keeps what it has", "[ring]") {
+    owned_ring owned{2};
+    CHECK(owned.ring.push(0));
+    CHECK(owned.ring.push(1));
+    CHECK_FALSE(owned.ring.push(2));
+    CHECK(owned.ring.pop() == 0);
+    CHECK(owned.ring.push(2));
+    CHECK(owned.ring.pop() == 1);
+    CHECK(owned.ring.pop() == 2);
+}
+
+TEST_CASE("index_ring: a writer that died after winning its position stops nobody", "[ring]") {
+    owned_ring owned{4};
+    owned.counters.tail.fetch_add(1, std::memory_order_relaxed);  // won, never written
+    CHECK(owned.ring.push(7));
+    CHECK(owned.ring.pop() == 7);
+    CHECK(owned.ring.pop() == no_index);
+}
+
+TEST_CASE("index_ring: a reader that died after winning its position costs that hint at most",
+          "[ring]") {
+    owned_ring owned{2};
+    CHECK(owned.ring.push(5));
+    CHECK(owned.ring.push(6));
+    owned.counters.head.fetch_add(1, std::memory_order_relaxed);  // won, never taken
+    CHECK(owned.ring.pop() == 6);
+    CHECK(owned.ring.pop() == no_index);
+    CHECK(owned.ring.push(7));
+    CHECK(owned.ring.push(8));
+    CHECK(owned.ring.pop() == 7);
+    CHECK(owned.ring.pop() == 8);
+}
+
+TEST_CASE("index_ring: counters near their end wrap without harm", "[ring]") {
+    owned_ring owned{4};
+    const auto near = ~std::uint64_t{0} - 5;
+    owned.counters.head.store(near, std::memory_order_relaxed);
+    owned.counters.tail.store(near, std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < 64; ++i) {
+        REQUIRE(owned.ring.push(i));
+        REQUIRE(owned.ring.pop() == i);
+    }
+}
+
+TEST_CASE("index_ring: threads make no index up and hold none twice", "[ring][.stress]") {
+    constexpr std::uint32_t slots = 8;
+    owned_ring owned{
+        64};  // more cells than indices and threads: a lap never catches up with itself
+    for (std::uint32_t i = 0; i < slots; ++i) {
+        REQUIRE(owned.ring.push(i));
+    }
+    std::vector<std::atomic<int>> holders(slots);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&] {
+            for (int round = 0; round < 100'000; ++round) {
+                const auto index = owned.ring.pop();
+                if (index == no_index) {
+                    continue;
+                }
+                wrong += index >= slots || holders[index].fetch_add(1) != 0 ? 1 : 0;
+                holders[index].fetch_sub(1);
+                wrong += owned.ring.push(index) ? 0 : 1;
+            }
+        });
+    }
+    for (auto& each : threads) {
+        each.join();
+    }
+    CHECK(wrong == 0);
+}
+
+}  // namespace

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include <chrono>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <support/faulty_syscalls.hpp>
+#include <support/pools.hpp>
+#include <support/sockets.hpp>
+#include <zcpool/sink/sendfile.hpp>
+
+// Beyond what all sinks promise (sink.test.cpp). That nobody sees a byte change is in
+// lifetime.test.cpp.
+
+namespace {
+
+using namespace zcpool_test;
+using zcpool::slice;
+namespace sink = zcpool::sink;
+
+TEST_CASE("sendfile: lends large slices and copies small ones by choice", "[sink]") {
+    STATIC_REQUIRE(sink::sendfile::receipts == sink::receipt::none);
+    const auto pool = make_pool(lending_options(4, 4));
+    connection link = unix_pair();
+    sink::sendfile out{link.ours.get()};
+    out.push(make_slice(pool, 1000, 1));
+    out.push(make_slice(pool, 60'000, 2));
+    REQUIRE(out.flush() == sink::state::done);
+    CHECK(out.stats().copied_bytes == 1000);
+    CHECK(out.stats().lent_bytes == 60'000);
+    CHECK(out.stats().fallback_bytes == 0);
+    CHECK(out.stats().calls == 2);
+    CHECK(read_exactly(link.peer.get(), 1000) == pattern(1000, 1));
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 2));
+    CHECK(pool.stats().classes()[0].lent == 0);
+    CHECK(pool.stats().classes()[1].lent == 1);
+    CHECK(pool.stats().classes()[1].copied_bytes == 0);
+}
+
+TEST_CASE("sendfile: what may not be lent is copied and counted", "[sink]") {
+    connection link = unix_pair();
+    sink::sendfile out{link.ours.get()};
+    SECTION("a pool that never lends") {
+        const auto pool = make_pool({.slots = {1, 2}});
+        out.push(make_slice(pool, 60'000, 1));
+        REQUIRE(out.flush() == sink::state::done);
+        CHECK(pool.stats().classes()[1].copied_bytes == 60'000);
+        CHECK(pool.stats().classes()[1].lent == 0);
+    }
+    SECTION("adopted memory") {
+        auto owner = std::make_unique<std::vector<std::byte>>(pattern(60'000, 1));
+        const std::span<const std::byte> bytes{*owner};
+        out.push(slice::adopt(bytes, std::move(owner)).value());
+        REQUIRE(out.flush() == sink::state::done);
+    }
+    SECTION("a pool whose lent budget is used up") {
+        auto options = lending_options(1, 2);
+        options.lent_budget_permille = 0;
+        options.lent_settle_time = std::chrono::hours{1};
+        const auto pool = make_pool(options);
+        out.push(make_slice(pool, 60'000, 1));
+        REQUIRE(out.flush() == sink::state::done);
+        CHECK(pool.stats().classes()[1].copied_bytes == 60'000);
+        CHECK(pool.stats().classes()[1].lent == 0);
+    }
+    SECTION("a descriptor that does not take pages, now and later") {
+        const auto pool = make_pool(lending_options(1, 2));
+        faults broken;
+        faults::fail_sendfile(EINVAL);
+        out.push(make_slice(pool, 60'000, 1));
+        REQUIRE(out.flush() == sink::state::done);
+        faults::fail_sendfile(0);
+        broken.fail_call(1'000, EIO);
+        CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+        out.push(make_slice(pool, 60'000, 1));
+        REQUIRE(out.flush() == sink::state::done);
+        CHECK(out.stats().lent_bytes == 0);
+    }
+    CHECK(out.stats().fallback_bytes >= 60'000 - 1);
+    CHECK(out.stats().lent_bytes == 0);
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+}
+
+TEST_CASE("sendfile: may copy what is not sent often, and lends it from then on", "[sink]") {
+    const auto pool = make_pool(lending_options(1, 1));
+    connection link = unix_pair();
+    sink::sendfile out{link.ours.get(), {.copies_first = 2}};
+    const auto send = [&](const slice& each) {
+        out.push(each);
+        REQUIRE(out.flush() == sink::state::done);
+        static_cast<void>(read_exactly(link.peer.get(), each.size()));
+    };
+    {
+        const slice cached = make_slice(pool, 60'000, 1);
+        send(cached);
+        send(cached);
+        CHECK(out.stats().lent_bytes == 0);
+        send(cached);
+        CHECK(out.stats().lent_bytes == 60'000);
+        CHECK(out.stats().fallback_bytes == 0);
+    }
+    const slice next = make_slice(pool, 60'000, 2);  // other content in the same slot counts anew
+    send(next);
+    CHECK(out.stats().lent_bytes == 60'000);
+}
+
+TEST_CASE("sendfile: a slice sent to many is lent once and renewed once", "[sink]") {
+    const auto pool = make_pool(lending_options(1, 1));
+    std::vector<connection> links;
+    {
+        const slice cached = make_slice(pool, 60'000, 7);
+        for (int i = 0; i < 5; ++i) {
+            links.push_back(unix_pair());
+            sink::sendfile out{links.back().ours.get()};
+            out.push(cached);
+            REQUIRE(out.flush() == sink::state::done);
+        }
+    }
+    auto next = pool.try_acquire(60'000);
+    REQUIRE(next);
+    fill(next.space(), 8);
+    for (const connection& link : links) {
+        CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 7));
+    }
+    CHECK(pool.stats().classes()[1].lent == 1);
+    CHECK(pool.stats().classes()[1].renewed == 1);
+}
+
+}  // namespace

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The provider of system calls in tests: the real kernel, until a test asks for a fault.
+//
+// A test arms it with a `faults` object: fail the i-th call from now on, answer short counts, or
+// leave pages where they are. The counting is of calls by any thread, in the order in which they
+// are made.
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+
+#include <zcpool/sys/kernel.hpp>
+
+namespace zcpool_test {
+
+/// What the provider does wrong. One at a time; what it changed ends with it.
+class faults {
+public:
+    faults() noexcept { reset(); }
+    faults(const faults&) = delete;
+    faults& operator=(const faults&) = delete;
+    ~faults() { reset(); }
+
+    /// Fails the call with this number, counted from 0, and `many` calls from there on.
+    void fail_call(long number, int error, long many = 1) noexcept {
+        calls_.store(0);
+        error_.store(error);
+        many_.store(many);
+        first_.store(number);
+    }
+    /// Calls made since fail_call().
+    [[nodiscard]] static long calls() noexcept { return calls_.load(); }
+
+    /// Answers sends with at most this many bytes.
+    static void shorten_sends(std::size_t bytes) noexcept { longest_send_.store(bytes); }
+    /// Answers punching a hole with success and does nothing: renewal is switched off.
+    static void switch_renewal_off() noexcept { punch_does_nothing_.store(true); }
+    /// Fails every punch with this error; 0: no longer.
+    static void fail_punches(int error) noexcept { punch_error_.store(error); }
+    /// Fails every populating with this error; 0: no longer.
+    static void fail_populating(int error) noexcept { populate_error_.store(error); }
+    /// Refuses MFD_NOEXEC_SEAL, as kernels before 6.3 do.
+    static void forget_noexec_seal() noexcept { old_memfd_.store(true); }
+    /// Answers sendfile with this error; 0: no longer.
+    static void fail_sendfile(int error) noexcept { sendfile_error_.store(error); }
+
+private:
+    friend struct faulty_kernel;
+
+    static void reset() noexcept {
+        first_.store(-1);
+        longest_send_.store(SIZE_MAX);
+        punch_does_nothing_.store(false);
+        punch_error_.store(0);
+        populate_error_.store(0);
+        sendfile_error_.store(0);
+        old_memfd_.store(false);
+    }
+
+    /// Counts a call. Returns: whether it must fail; errno says how.
+    static bool strikes() noexcept {
+        const long number = calls_.fetch_add(1);
+        const long first = first_.load();
+        if (first < 0 || number < first || number >= first + many_.load()) {
+            return false;
+        }
+        errno = error_.load();
+        return true;
+    }
+    static bool strikes(const std::atomic<int>& error) noexcept {
+        const int code = error.load();
+        if (code != 0) {
+            errno = code;
+        }
+        return code != 0 || strikes();
+    }
+
+    inline static std::atomic<long> calls_{0};
+    inline static std::atomic<long> first_{-1};
+    inline static std::atomic<long> many_{1};
+    inline static std::atomic<int> error_{EIO};
+    inline static std::atomic<std::size_t> longest_send_{SIZE_MAX};
+    inline static std::atomic<bool> punch_does_nothing_{false};
+    inline static std::atomic<bool> old_memfd_{false};
+    inline static std::atomic<int> punch_error_{0};
+    inline static std::atomic<int> populate_error_{0};
+    inline static std::atomic<int> sendfile_error_{0};
+};
+
+/// The kernel behind the faults. Closing and unmapping always work: nobody could do anything about
+/// it.
+struct faulty_kernel : zcpool::sys::kernel {
+    using real = zcpool::sys::kernel;
+
+    static int memfd_create(const char* name, unsigned flags) noexcept {
+        if (faults::old_memfd_.load() && (flags & 0x0008U) != 0) {
+            errno = EINVAL;
+            return -1;
+        }
+        return faults::strikes() ? -1 : real::memfd_create(name, flags);
+    }
+    static int ftruncate(int fd, off_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::ftruncate(fd, bytes);
+    }
+    static int fchmod(int fd, mode_t mode) noexcept {
+        return faults::strikes() ? -1 : real::fchmod(fd, mode);
+    }
+    static int fstat(int fd, struct stat* status) noexcept {
+        return faults::strikes() ? -1 : real::fstat(fd, status);
+    }
+    static int add_seals(int fd, int seals) noexcept {
+        return faults::strikes() ? -1 : real::add_seals(fd, seals);
+    }
+    static int get_seals(int fd) noexcept { return faults::strikes() ? -1 : real::get_seals(fd); }
+    static int fallocate(int fd, int mode, off_t offset, off_t bytes) noexcept {
+        if ((mode & FALLOC_FL_PUNCH_HOLE) == 0) {
+            return faults::strikes() ? -1 : real::fallocate(fd, mode, offset, bytes);
+        }
+        if (faults::strikes(faults::punch_error_)) {
+            return -1;
+        }
+        return faults::punch_does_nothing_.load() ? 0 : real::fallocate(fd, mode, offset, bytes);
+    }
+    static void* mmap(void* hint, std::size_t bytes, int protection, int flags, int fd,
+                      off_t offset) noexcept {
+        return faults::strikes() ? MAP_FAILED
+                                 : real::mmap(hint, bytes, protection, flags, fd, offset);
+    }
+    static int madvise(void* address, std::size_t bytes, int advice) noexcept {
+        constexpr int populate_write = 23;
+        if (advice == populate_write ? faults::strikes(faults::populate_error_)
+                                     : faults::strikes()) {
+            return -1;
+        }
+        return real::madvise(address, bytes, advice);
+    }
+    static int mlock(const void* address, std::size_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::mlock(address, bytes);
+    }
+    static int getrlimit_memlock(struct rlimit* limit) noexcept {
+        return faults::strikes() ? -1 : real::getrlimit_memlock(limit);
+    }
+    static int sysinfo(struct ::sysinfo* system) noexcept {
+        return faults::strikes() ? -1 : real::sysinfo(system);
+    }
+    static int pipe2(int ends[2], int flags) noexcept {
+        return faults::strikes() ? -1 : real::pipe2(ends, flags);
+    }
+    static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::read(fd, into, bytes);
+    }
+    static ssize_t splice(int from, off_t* offset, int to, std::size_t bytes,
+                          unsigned flags) noexcept {
+        return faults::strikes() ? -1 : real::splice(from, offset, to, bytes, flags);
+    }
+    static ssize_t writev(int fd, const iovec* parts, int count) noexcept {
+        if (faults::strikes()) {
+            return -1;
+        }
+        const shortened list{parts, static_cast<std::size_t>(count)};
+        return real::writev(fd, list.parts, static_cast<int>(list.count));
+    }
+    static ssize_t sendmsg(int socket, const msghdr* message, int flags) noexcept {
+        if (faults::strikes()) {
+            return -1;
+        }
+        const shortened list{message->msg_iov, message->msg_iovlen};
+        msghdr less = *message;
+        less.msg_iov = const_cast<iovec*>(list.parts);
+        less.msg_iovlen = list.count;
+        return real::sendmsg(socket, &less, flags);
+    }
+    static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
+        if (faults::strikes(faults::sendfile_error_)) {
+            return -1;
+        }
+        const std::size_t longest = faults::longest_send_.load();
+        return real::sendfile(to, from, offset, bytes < longest ? bytes : longest);
+    }
+    static long futex(std::uint32_t* word, int operation, std::uint32_t value,
+                      const timespec* deadline, std::uint32_t mask) noexcept {
+        return faults::strikes() ? -1 : real::futex(word, operation, value, deadline, mask);
+    }
+
+private:
+    /// The beginning of a list of parts, no longer in all than a send may be.
+    struct shortened {
+        shortened(const iovec* all, std::size_t many) noexcept : parts(all), count(many) {
+            const std::size_t longest = faults::longest_send_.load();
+            if (longest != SIZE_MAX && many != 0) {
+                first = all[0];
+                first.iov_len = first.iov_len < longest ? first.iov_len : longest;
+                parts = &first;
+                count = 1;
+            }
+        }
+        iovec first{};
+        const iovec* parts;
+        std::size_t count;
+    };
+};
+
+}  // namespace zcpool_test
+
+namespace zcpool::sys {
+using provider = zcpool_test::faulty_kernel;
+}  // namespace zcpool::sys

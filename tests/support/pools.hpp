@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Small pools that tests share, and contents that tell where they come from.
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <support/catch.hpp>
+#include <zcpool/zcpool.hpp>
+
+namespace zcpool_test {
+
+using namespace zcpool::literals;
+
+using small_pool = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB>>;
+
+/// Options of a pool that lends, whose budget never interferes.
+inline zcpool::pool_options lending_options(std::uint32_t small, std::uint32_t large) {
+    return {.slots = {small, large},
+            .lending = zcpool::lending::cached,
+            .lent_settle_time = std::chrono::milliseconds{0}};
+}
+
+/// Creates a pool; the test fails with the report's words when it cannot.
+template <class Pool = small_pool>
+Pool make_pool(const zcpool::pool_options& options) {
+    zcpool::creation_report report;
+    auto made = Pool::create(options, &report);
+    INFO(report.text);
+    REQUIRE(made.has_value());
+    return std::move(*made);
+}
+
+/// Fills bytes with a sequence that depends on the seed at every place (splitmix64).
+inline void fill(std::span<std::byte> bytes, std::uint64_t seed) {
+    std::uint64_t state = seed * 0x2545'F491'4F6C'DD1D;
+    while (!bytes.empty()) {
+        state += 0x9E37'79B9'7F4A'7C15;
+        std::uint64_t word = state;
+        word = (word ^ word >> 30) * 0xBF58'476D'1CE4'E5B9;
+        word = (word ^ word >> 27) * 0x94D0'49BB'1331'11EB;
+        const auto image = std::bit_cast<std::array<std::byte, sizeof word>>(word ^ word >> 31);
+        const std::size_t part = std::min(image.size(), bytes.size());
+        std::copy_n(image.begin(), part, bytes.begin());
+        bytes = bytes.subspan(part);
+    }
+}
+
+/// The bytes that fill() writes.
+inline std::vector<std::byte> pattern(std::size_t count, std::uint64_t seed) {
+    std::vector<std::byte> bytes(count);
+    fill(bytes, seed);
+    return bytes;
+}
+
+/// A slice of `count` bytes of pattern(seed). Expects: the pool has room.
+inline zcpool::slice make_slice(zcpool::pool_view pool, std::size_t count, std::uint64_t seed) {
+    zcpool::buffer into = pool.try_acquire(count);
+    REQUIRE(into);
+    fill(into.space().first(count), seed);
+    into.commit(count);
+    return std::move(into).freeze();
+}
+
+/// The bytes of a chain in one piece.
+inline std::vector<std::byte> flatten(const zcpool::chain& from) {
+    std::vector<std::byte> bytes;
+    for (const zcpool::slice& each : from) {
+        bytes.insert(bytes.end(), each.bytes().begin(), each.bytes().end());
+    }
+    return bytes;
+}
+
+/// Slots of all classes that are in use.
+inline std::uint64_t slots_in_use(zcpool::pool_view pool) {
+    std::uint64_t in_use = 0;
+    const auto stats = pool.stats();
+    for (const auto& each : stats.classes()) {
+        in_use += each.in_use;
+    }
+    return in_use;
+}
+
+}  // namespace zcpool_test

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Connected sockets for tests: AF_UNIX pairs and TCP over loopback, and reading everything that
+// comes.
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <support/catch.hpp>
+#include <zcpool/sys/unique_fd.hpp>
+
+namespace zcpool_test {
+
+using zcpool::sys::unique_fd;
+
+/// Two connected ends: `ours` does not block, `peer` does.
+struct connection {
+    unique_fd ours;
+    unique_fd peer;
+};
+
+inline void make_nonblocking(int fd) {
+    REQUIRE(::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+}
+
+inline connection unix_pair() {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    make_nonblocking(ends[0]);
+    return {unique_fd{ends[0]}, unique_fd{ends[1]}};
+}
+
+/// A listening TCP socket on an address, and the port that the system chose.
+struct listener {
+    unique_fd socket;
+    sockaddr_in address{};
+
+    explicit listener(const char* host) : socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+        address.sin_family = AF_INET;
+        REQUIRE(::inet_pton(AF_INET, host, &address.sin_addr) == 1);
+        socklen_t length = sizeof address;
+        REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+        REQUIRE(::listen(socket.get(), 16) == 0);
+        REQUIRE(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
+    }
+
+    [[nodiscard]] unique_fd accept() const {
+        unique_fd accepted{::accept4(socket.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+        REQUIRE(accepted);
+        return accepted;
+    }
+};
+
+inline unique_fd connect_to(const sockaddr_in& address) {
+    unique_fd made{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    REQUIRE(::connect(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
+            0);
+    return made;
+}
+
+inline connection tcp_pair() {
+    const listener server{"127.0.0.1"};
+    unique_fd peer = connect_to(server.address);
+    connection made{server.accept(), std::move(peer)};
+    make_nonblocking(made.ours.get());
+    const int on = 1;
+    ::setsockopt(made.ours.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return made;
+}
+
+/// Reads exactly as many bytes as there is room for. Returns: how many came before the end.
+inline std::size_t read_all(int fd, std::span<std::byte> into) {
+    std::size_t got = 0;
+    while (got < into.size()) {
+        const ssize_t part = ::read(fd, into.data() + got, into.size() - got);
+        if (part < 0 && errno == EINTR) {
+            continue;
+        }
+        if (part <= 0) {
+            break;
+        }
+        got += static_cast<std::size_t>(part);
+    }
+    return got;
+}
+
+inline std::vector<std::byte> read_exactly(int fd, std::size_t count) {
+    std::vector<std::byte> bytes(count);
+    bytes.resize(read_all(fd, bytes));
+    return bytes;
+}
+
+/// Waits until a descriptor can take more, ten seconds at most.
+inline bool wait_writable(int fd) {
+    pollfd wanted{fd, POLLOUT, 0};
+    return ::poll(&wanted, 1, 10'000) == 1;
+}
+
+}  // namespace zcpool_test
