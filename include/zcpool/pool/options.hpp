@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -63,10 +64,12 @@ struct creation_report {
     std::size_t control_bytes = 0;                     ///< slot words, stores, counters
     char text[320] = "";  ///< the value, the limit and the remedy; empty when all was granted
 
-    /// Replaces the text. Cut off where it does not fit.
-    template <class... Values>
-    void explain(const char* format, Values... values) noexcept {
-        std::snprintf(text, sizeof text, format, values...);
+    /// Replaces the text, as printf would. Cut off where it does not fit.
+    [[gnu::format(printf, 2, 3)]] void explain(const char* format, ...) noexcept {
+        va_list values;
+        va_start(values, format);
+        std::vsnprintf(text, sizeof text, format, values);
+        va_end(values);
     }
 };
 

@@ -4,8 +4,10 @@
 // The sizes of slots that a pool has, as a compile-time list, and the way from a number of bytes to
 // the smallest that fits.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <functional>
 
 #include <zcpool/base/align.hpp>
 #include <zcpool/base/config.hpp>
@@ -32,16 +34,10 @@ struct size_classes {
     /// The slot sizes in bytes, smallest first.
     static constexpr std::array<std::size_t, count> bytes{Bytes...};
 
-    static_assert(
-        [] {
-            for (std::size_t i = 1; i < count; ++i) {
-                if (bytes[i - 1] >= bytes[i]) {
-                    return false;
-                }
-            }
-            return true;
-        }(),
-        "size_classes: the slot sizes must be strictly increasing");
+    /// Whether each size is larger than the one before.
+    static constexpr bool is_increasing =
+        std::adjacent_find(bytes.begin(), bytes.end(), std::greater_equal{}) == bytes.end();
+    static_assert(is_increasing, "size_classes: the slot sizes must be strictly increasing");
 
     /// The smallest class whose slots hold `wanted` bytes; `count` when none does.
     ///
