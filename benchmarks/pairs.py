@@ -115,8 +115,7 @@ def run_rounds(suite, program, repetitions, *arguments):
     """Rows of a program whose benchmarks do both sides themselves."""
     print(f"{suite}: {program.name}, {repetitions} rounds a row", file=sys.stderr)
     found = {}
-    for each in run_program(program, f"--benchmark_repetitions={repetitions}",
-                            "--benchmark_enable_random_interleaving=true", *arguments):
+    for each in run_program(program, f"--benchmark_repetitions={repetitions}", *arguments):
         name = tuple(SUFFIX.sub("", each["name"]).split(" | "))
         found.setdefault(name, []).append((each["subject"], each["baseline"], trips(each)))
     return [row_of(suite, *name, "ns/B", runs) for name, runs in found.items()]
