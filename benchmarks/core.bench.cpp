@@ -28,7 +28,7 @@ namespace {
 using namespace bench;
 
 template <class Body>
-benchmark::internal::Benchmark* add(const std::string& work, const char* subject, Body body) {
+auto* add(const std::string& work, const char* subject, Body body) {
     return benchmark::RegisterBenchmark((work + " | " + subject).c_str(), std::move(body));
 }
 

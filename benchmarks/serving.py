@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The serving suite: segment_server in each of its modes, driven by wrk, one processor each.
 
-Baselines are its own naive mode (a fresh buffer a response: read, copy, send, free) and, where it is
-installed, nginx with sendfile. All servers stand from the beginning to the end; runs go round
+Baselines are its own naive mode (a fresh buffer a response: read, copy, send, free) and, where it
+is installed, nginx with sendfile. All servers stand from the beginning to the end; runs go round
 through them, so that each meets the same weather.
 """
 
@@ -40,7 +40,8 @@ NGINX = """
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log stderr crit;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; open_file_cache max=1000;
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
+  open_file_cache max=1000;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{ listen 127.0.0.1:{port}; root {root}; }}
@@ -50,7 +51,7 @@ http {{
 
 @contextlib.contextmanager
 def cubic_network():
-    """A loopback of our own whose default congestion control is cubic; yields whether it is to be had.
+    """A loopback of our own whose default congestion control is cubic; yields whether it is so.
 
     Where the default is bbr, loopback is paced as if it were a long line, and nginx cannot choose.
     """
@@ -117,8 +118,9 @@ class Server:
         children = pathlib.Path(f"/proc/{pids[0]}/task/{pids[0]}/children")
         if children.exists():
             pids += children.read_text(encoding="ascii").split()
-        return sum(int(each.read_text(encoding="ascii").split()[0])
-                   for pid in pids for each in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+        clocks = [clock for pid in pids
+                  for clock in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        return sum(int(clock.read_text(encoding="ascii").split()[0]) for clock in clocks)
 
 
 def wait_for(address):
@@ -187,7 +189,8 @@ def drive(server, script, connections, seconds):
                          preexec_fn=lambda: os.sched_setaffinity(0, cpus[-1:]))
     spent = server.cpu_ns() - before
     found = re.search(r"^result (\d+) (\d+) ([\d.]+) (\d+)$", ran.stdout, re.MULTILINE)
-    requests, microseconds, p99, wrong = int(found[1]), int(found[2]), float(found[3]), int(found[4])
+    requests, microseconds, wrong = int(found[1]), int(found[2]), int(found[4])
+    p99 = float(found[3])
     if wrong or requests == 0:
         raise RuntimeError(f"{server.name}: {wrong} wrong answers of {requests}\n{ran.stdout}")
     return {"rate": requests * 1e6 / microseconds, "cpu": spent / 1e3 / requests, "p99": p99 / 1e3}
