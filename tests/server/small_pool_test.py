@@ -110,6 +110,7 @@ class SmallPool(Case):
                     response = server.get("/27.ts")
                     self.assertEqual((response.status, response["retry-after"]), (503, "1"))
                     self.assertEqual(server.get("/0.ts").status, 200, "there is room for small files")
+                    self.assertEqual(server.metrics()["cache_evictions_total"], 0, "it would free nothing")
                     reader = Reader(slow)
                     for _ in range(6):
                         content = reader.response().body
