@@ -3,8 +3,9 @@
 """demo.py --build DIRECTORY: what a pool is good for, in one table.
 
 Serves a real HLS ladder with segment_server, first the naive way, then out of the pool with every
-sink, and drives each with wrk. The server has one core to itself and wrk another. Before that, every
-file of the ladder is fetched and its checksum compared. Ends by itself, and leaves nothing behind.
+sink, and drives each with wrk. The server has one core to itself and wrk another. Before that,
+every file of the ladder is fetched and its checksum compared. Ends by itself, and leaves nothing
+behind.
 """
 
 import argparse
@@ -49,8 +50,8 @@ class Server:
     """A segment_server on one core, ended when the `with` block is left."""
 
     def __init__(self, program, root, core, options):
-        command = [*pinned(core), str(program), "--root", str(root), "--listen", "127.0.0.1:0", "--threads", "1",
-                   *options]
+        command = [*pinned(core), str(program), "--root", str(root), "--listen", "127.0.0.1:0",
+                   "--threads", "1", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
@@ -75,7 +76,8 @@ class Server:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
-        return {name: float(value) for name, value in re.findall(r"^segment_server_(\S+) (\S+)$", text, re.M)}
+        samples = re.findall(r"^segment_server_(\S+) (\S+)$", text, re.M)
+        return {name: float(value) for name, value in samples}
 
 
 def pinned(core):
@@ -101,7 +103,7 @@ def playable(ladder):
 
 
 def check_every_byte(server, ladder):
-    """Fetches all files, twice, so that they come from disk and from the pool. Returns: how many bytes."""
+    """Fetches all files, twice: from disk, then from the pool. Returns: how many bytes."""
     total = 0
     connection = http.client.HTTPConnection(server.address, timeout=10)
     for _ in range(2):
@@ -118,9 +120,10 @@ def check_every_byte(server, ladder):
 def drive(server, script, core, seconds):
     """One run of wrk. Returns: its figures, and what the server's counters grew by meanwhile."""
     before = server.metrics()
-    done = subprocess.run([*pinned(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s",
-                           str(script), f"http://{server.address}"],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    command = [*pinned(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
+               "-s", str(script), f"http://{server.address}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False, timeout=60)
     after = server.metrics()
     match = re.search(r"^result (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.M)
     if not match:
@@ -151,15 +154,15 @@ def measure(program, ladder, script, options):
 
 
 def print_table(rows):
-    header = ("", "requests/s", "GB/s", "p50 ms", "p99 ms", "CPU-s/GB", "faults/req", "allocs/req", "CPU vs naive",
-              "req/s vs naive")
+    header = ("", "requests/s", "GB/s", "p50 ms", "p99 ms", "CPU-s/GB", "faults/req", "allocs/req",
+              "CPU:naive", "req/s:naive")
     naive = rows[0][1]
     lines = [header]
     for name, row in rows:
-        lines.append((name, f"{row['rate']:,.0f}", f"{row['throughput']:.2f}", f"{row['median']:.2f}",
-                      f"{row['slow']:.2f}", f"{row['cpu']:.3f}", f"{row['faults']:.3f}",
-                      f"{row['allocations']:.3f}", f"{row['cpu'] / naive['cpu']:.2f} x",
-                      f"{row['rate'] / naive['rate']:.2f} x"))
+        lines.append((name, f"{row['rate']:,.0f}", f"{row['throughput']:.2f}",
+                      f"{row['median']:.2f}", f"{row['slow']:.2f}", f"{row['cpu']:.3f}",
+                      f"{row['faults']:.3f}", f"{row['allocations']:.3f}",
+                      f"{row['cpu'] / naive['cpu']:.2f}", f"{row['rate'] / naive['rate']:.2f}"))
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
         print("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
@@ -168,8 +171,8 @@ def print_table(rows):
 
 def sinks_of(program):
     """The names that --sink can have, from the program itself."""
-    text = subprocess.run([str(program), "--help"], capture_output=True, text=True, check=True).stdout
-    match = re.search(r"--sink\s[^{]*\{([^}]*)\}", text)
+    done = subprocess.run([str(program), "--help"], capture_output=True, text=True, check=True)
+    match = re.search(r"--sink\s[^{]*\{([^}]*)\}", done.stdout)
     if not match:
         raise Failure("segment_server --help names no sinks")
     return match.group(1).split(",")
@@ -182,8 +185,10 @@ def has_congestion_control(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--build", required=True, type=pathlib.Path, help="where it was built, in release mode")
-    parser.add_argument("--ladder", type=pathlib.Path, help="made by cmake/ladder.sh (default: build/ladder)")
+    parser.add_argument("--build", required=True, type=pathlib.Path,
+                        help="where it was built, in release mode")
+    parser.add_argument("--ladder", type=pathlib.Path,
+                        help="made by cmake/ladder.sh (default: build/ladder)")
     arguments = parser.parse_args()
     program = arguments.build.resolve() / "examples/segment_server/segment_server"
     ladder = (arguments.ladder or HERE.parent.parent / "build/ladder").resolve()
@@ -203,11 +208,12 @@ def main():
             row, checked = measure(program, ladder, script, [*common, *options])
             rows.append((name, row))
 
-    print(f"\nAn HLS ladder ({len(paths)} playlists and segments, MPEG-TS and fMP4) to {CONNECTIONS} connections of wrk, "
-          f"{SECONDS} s each;\nthe server on one core, wrk on another; congestion control: "
-          f"{'cubic' if common else 'the default of the system'}.\n")
+    print(f"\nAn HLS ladder ({len(paths)} playlists and segments, MPEG-TS and fMP4) to "
+          f"{CONNECTIONS} connections of wrk, {SECONDS} s each;\nthe server on one core, wrk on "
+          f"another; congestion control: {'cubic' if common else 'the default of the system'}.\n")
     print_table(rows)
-    print(f"\nChecksums: in each of the {len(rows)} ways, all {checked:,} bytes that were served were right.")
+    print(f"\nChecksums: in each of the {len(rows)} ways, all {checked:,} bytes that were served "
+          "were right.")
     return 0
 
 

@@ -148,7 +148,7 @@ VERSION = [
 
 METHOD = [
     ("POST", line(b"POST /ok.ts HTTP/1.1"), 405),
-    ("POST with a body", get(b"/ok.ts", b"Content-Length: 3").replace(b"GET", b"POST") + b"abc", 405),
+    ("POST with a body", line(b"POST /ok.ts HTTP/1.1\r\nContent-Length: 3") + b"abc", 405),
     ("PUT", line(b"PUT /ok.ts HTTP/1.1"), 405),
     ("DELETE", line(b"DELETE /ok.ts HTTP/1.1"), 405),
     ("OPTIONS", line(b"OPTIONS /ok.ts HTTP/1.1"), 405),
@@ -193,16 +193,18 @@ HOST = [
     ("absolute form with traversal", get(b"http://test/../secret.txt"), 400),
 ]
 
+CHUNKED = b"Transfer-Encoding: chunked"
+
 FRAMING = [
     ("body of a GET", field(b"Content-Length: 5") + b"hello", 413),
     ("body that is a request", field(b"Content-Length: 44") + get(b"/ok.ts", b"X: 12345678"), 413),
     ("body to come", field(b"Content-Length: 100000000"), 413),
     ("chunked body", field(b"Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n", 413),
-    ("chunk extensions", field(b"Transfer-Encoding: chunked") + b"5;a=b;c\r\nhello\r\n0\r\n\r\n", 413),
+    ("chunk extensions", field(CHUNKED) + b"5;a=b;c\r\nhello\r\n0\r\n\r\n", 413),
     ("chunked in odd letters", field(b"Transfer-Encoding: CHUNKED") + b"0\r\n\r\n", 413),
-    ("length and chunked", field(b"Content-Length: 4\r\nTransfer-Encoding: chunked") + b"0\r\n\r\n", 400),
-    ("chunked and length", field(b"Transfer-Encoding: chunked\r\nContent-Length: 4") + b"0\r\n\r\n", 400),
-    ("chunked and length 0", field(b"Transfer-Encoding: chunked\r\nContent-Length: 0") + b"0\r\n\r\n", 400),
+    ("length and chunked", field(b"Content-Length: 4\r\n" + CHUNKED) + b"0\r\n\r\n", 400),
+    ("chunked and length", field(CHUNKED + b"\r\nContent-Length: 4") + b"0\r\n\r\n", 400),
+    ("chunked and length 0", field(CHUNKED + b"\r\nContent-Length: 0") + b"0\r\n\r\n", 400),
     ("two lengths", field(b"Content-Length: 5\r\nContent-Length: 6") + b"hello", 400),
     ("the same length twice", field(b"Content-Length: 5\r\nContent-Length: 5") + b"hello", 400),
     ("list of lengths", field(b"Content-Length: 5, 5") + b"hello", 400),
@@ -222,7 +224,7 @@ FRAMING = [
     ("something like chunked", field(b"Transfer-Encoding: xchunked"), 400),
     ("chunked cut short", field(b"Transfer-Encoding: chunke"), 400),
     ("chunked with a vertical tab", field(b"Transfer-Encoding:\x0bchunked"), 400),
-    ("chunked in HTTP/1.0", get(b"/ok.ts", b"Transfer-Encoding: chunked", version=b"HTTP/1.0"), 400),
+    ("chunked in HTTP/1.0", get(b"/ok.ts", CHUNKED, version=b"HTTP/1.0"), 400),
     ("blank in front of the colon", field(b"Transfer-Encoding : chunked"), 400),
     ("blank in front of the colon of a length", field(b"Content-Length : 5") + b"hello", 400),
     ("expectation", field(b"Expect: the-spanish-inquisition"), 417),
@@ -262,7 +264,7 @@ FIELDS = [
     ("cookie too large", field(b"Cookie: " + b"c=d;" * 5000), 431),
 ]
 
-# A range that is malformed is ignored, which is a 200; one that is well-formed and outside is a 416.
+# A malformed range is ignored, which is a 200; one that is well-formed and outside is a 416.
 RANGES = [
     ("behind the end", field(b"Range: bytes=1000000-"), 416),
     ("first octet behind the end", field(b"Range: bytes=1000-1001"), 416),
@@ -285,7 +287,7 @@ RANGES = [
     ("three numbers", field(b"Range: bytes=0-5-9"), 200),
     ("two ranges", field(b"Range: bytes=0-1,4-5"), 200),
     ("overlapping ranges", field(b"Range: bytes=0-99,0-99,0-99"), 200),
-    ("a thousand ranges", field(b"Range: bytes=" + b",".join(b"%d-%d" % (i, i) for i in range(1000))), 200),
+    ("a thousand ranges", field(b"Range: bytes=" + b",".join([b"7-7"] * 1000)), 200),
     ("two Range fields", field(b"Range: bytes=0-1\r\nRange: bytes=4-5"), 200),
     ("range for HEAD", field(b"Range: bytes=0-1").replace(b"GET", b"HEAD"), 200),
 ]
@@ -293,12 +295,15 @@ RANGES = [
 CONDITIONS = [
     ("If-Match of another tag", field(b'If-Match: "other"'), 412),
     ("If-Match without quotes", field(b"If-Match: other"), 412),
-    ("If-Unmodified-Since long ago", field(b"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"), 412),
+    ("If-Unmodified-Since long ago",
+     field(b"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"), 412),
     ("If-Unmodified-Since of nonsense", field(b"If-Unmodified-Since: tomorrow"), 200),
-    ("If-Modified-Since of nonsense", field(b"If-Modified-Since: Sun, 99 Foo 9999 99:99:99 GMT"), 200),
+    ("If-Modified-Since of nonsense",
+     field(b"If-Modified-Since: Sun, 99 Foo 9999 99:99:99 GMT"), 200),
     ("If-None-Match of nonsense", field(b'If-None-Match: ,,"'), 200),
     ("If-Range of nonsense makes it whole", field(b"Range: bytes=0-1\r\nIf-Range: x"), 200),
-    ("If-Range twice makes it whole", field(b'Range: bytes=0-1\r\nIf-Range: "a"\r\nIf-Range: "b"'), 200),
+    ("If-Range twice makes it whole",
+     field(b'Range: bytes=0-1\r\nIf-Range: "a"\r\nIf-Range: "b"'), 200),
 ]
 
 CASES = [

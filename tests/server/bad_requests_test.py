@@ -101,7 +101,8 @@ class BadRequests(Case):
 
     def test_a_bad_request_behind_good_ones_is_answered_last(self):
         with Server(self.root) as server, server.connect() as client:
-            client.sendall(get(b"/ok.ts") * 3 + b"GET /ok.ts HTTP/1.1\r\nbad\r\n\r\n" + get(b"/ok.ts"))
+            bad = b"GET /ok.ts HTTP/1.1\r\nbad\r\n\r\n"
+            client.sendall(get(b"/ok.ts") * 3 + bad + get(b"/ok.ts"))
             reader = Reader(client)
             self.assertEqual([reader.response().status for _ in range(4)], [200, 200, 200, 400])
             client.shutdown(socket.SHUT_WR)
@@ -121,7 +122,7 @@ class BadRequests(Case):
             opened = [line for line in file.readlines()[before:] if re.search(r"= \d+", line)]
         self.assertTrue(opened)
         for line in opened:
-            match = re.search(r'openat2\(\d+, "([^"]*)".*RESOLVE_NO_SYMLINKS\|RESOLVE_BENEATH', line)
+            match = re.search(r'openat2\(\d+, "([^"]*)".*NO_SYMLINKS\|RESOLVE_BENEATH', line)
             self.assertTrue(match, line)
             path = os.path.realpath(os.path.join(self.root, match.group(1)))
             self.assertEqual(os.path.commonpath([path, self.root]), self.root, line)

@@ -14,7 +14,7 @@ SINKS = ("write", "sendfile")
 
 
 def version(number):
-    """The content of a version: every eight octets say its number, and its length follows from it."""
+    """The content of a version: every eight octets say its number, which makes its length, too."""
     count = 1 + number * 7919 % 150_000
     return b"%08d" % number * count
 
@@ -58,8 +58,8 @@ def overwrite(path, content):
 
 class ChangingFiles(Case):
     def serve_while_writing(self, sink, write, make, at_once):
-        """Readers and a writer at once. `at_once`: whether there is no time without a whole version;
-        otherwise the server may have to go back to the last one that it saw."""
+        """Readers and a writer at once. `at_once`: whether there is no time without a whole
+        version; otherwise the server may have to go back to the last one that it saw."""
         path = "live.ts"
         target = self.write(path, make(1))
         complete = [1]  # the last version that was written to its end
@@ -137,7 +137,7 @@ class ChangingFiles(Case):
     def test_validators_change_with_the_file(self):
         with Server(self.directory) as server:
             path = self.write("x.ts", b"one")
-            self.assertIsNone(server.get("/x.ts")["etag"], "too young to be told from its successor")
+            self.assertIsNone(server.get("/x.ts")["etag"], "too young to tell from its successor")
             time.sleep(0.05)
             tag = server.get("/x.ts")["etag"]
             self.assertEqual(server.get("/x.ts", f"If-None-Match: {tag}").status, 304)
@@ -145,7 +145,8 @@ class ChangingFiles(Case):
             overwrite(path, b"two")
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
             time.sleep(0.05)
-            response = server.get("/x.ts", f"If-None-Match: {tag}", "Range: bytes=0-0", f"If-Range: {tag}")
+            response = server.get("/x.ts", f"If-None-Match: {tag}", "Range: bytes=0-0",
+                                  f"If-Range: {tag}")
             self.assertEqual((response.status, response.body), (200, b"two"))
             self.assertNotEqual(response["etag"], tag)
 

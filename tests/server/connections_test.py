@@ -86,7 +86,8 @@ class Connections(Case):
             self.assertEqual(server.metrics()["header_timeouts_total"], 2)
 
     def test_silence_is_ended_without_a_word(self):
-        with Server(self.directory, "--header-timeout-ms", "300", "--idle-timeout-ms", "300") as server:
+        options = ["--header-timeout-ms", "300", "--idle-timeout-ms", "300"]
+        with Server(self.directory, *options) as server:
             with server.connect() as client:
                 self.assertEqual(client.recv(100), b"", "never said anything")
             with server.connect() as client:
@@ -104,7 +105,8 @@ class Connections(Case):
                     self.directory, *options, "--send-timeout-ms", "400") as server:
                 with server.connect(receive_buffer=4096) as client:
                     client.sendall(make_request("/big.ts") * 3)
-                    self.assertTrue(eventually(lambda: server.metrics()["send_timeouts_total"] == 1))
+                    self.assertTrue(
+                        eventually(lambda: server.metrics()["send_timeouts_total"] == 1))
                     with self.assertRaises(ConnectionResetError):
                         while client.recv(1 << 20):
                             pass
@@ -112,7 +114,7 @@ class Connections(Case):
     def test_who_reads_slowly_is_not_reset(self):
         with Server(self.directory, "--send-timeout-ms", "600") as server:
             with server.connect(receive_buffer=65536) as client:
-                times = 6  # more than the buffers of two sockets hold, so that the server has to wait
+                times = 6  # more than the buffers of two sockets hold: the server has to wait
                 client.sendall(make_request("/big.ts") * times)
                 began = time.monotonic()
                 received = 0
@@ -184,7 +186,8 @@ class Connections(Case):
                     pass
 
             greedy = [server.connect() for _ in range(2)]
-            threads = [threading.Thread(target=act, args=[client]) for client in greedy for act in (ask, read)]
+            threads = [threading.Thread(target=act, args=[client])
+                       for client in greedy for act in (ask, read)]
             for thread in threads:
                 thread.start()
             try:

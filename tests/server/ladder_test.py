@@ -16,7 +16,8 @@ def run(*command, seconds=120):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=seconds * PATIENCE, check=False)
     if done.returncode != 0:
-        raise AssertionError(f"{command}: {done.returncode}\n{done.stderr.decode(errors='replace')}")
+        said = done.stderr.decode(errors="replace")
+        raise AssertionError(f"{command}: {done.returncode}\n{said}")
     return done.stdout
 
 
@@ -44,22 +45,26 @@ class Ladder(Case):
                         arguments += ["-o", os.path.join(folder, name), f"{server.url}/{name}"]
                     run("curl", "-sS", "--fail", "--create-dirs", *arguments)
                     for name in names:
-                        self.assertEqual(digest(read(folder, name)), digest(read(LADDER, name)), name)
+                        served = read(folder, name)
+                        self.assertEqual(digest(served), digest(read(LADDER, name)), name)
 
     def test_ffmpeg_plays_the_master_playlist(self):
         for container, suffix in (("ts", "ts"), ("fmp4", "mp4")):
             for variant in range(3):
-                local = self.copy_stream(os.path.join(LADDER, container, "master.m3u8"), variant, suffix)
+                playlist = os.path.join(LADDER, container, "master.m3u8")
+                local = self.copy_stream(playlist, variant, suffix)
                 for options in WAYS:
-                    with self.subTest((container, variant, options)), Server(LADDER, *options) as server:
+                    with (self.subTest((container, variant, options)),
+                          Server(LADDER, *options) as server):
                         url = f"{server.url}/{container}/master.m3u8"
                         self.assertEqual(self.copy_stream(url, variant, suffix), local)
 
     def copy_stream(self, source, variant, suffix):
         """Remuxes one variant without decoding. Returns: the digest of the result."""
         target = os.path.join(self.directory, f"copy.{suffix}")
-        run("ffmpeg", "-nostdin", "-v", "error", "-xerror", "-y", "-i", source, "-map", f"0:p:{variant}",
-            "-c", "copy", "-fflags", "+bitexact", "-map_metadata", "-1", target)
+        run("ffmpeg", "-nostdin", "-v", "error", "-xerror", "-y", "-i", source,
+            "-map", f"0:p:{variant}", "-c", "copy", "-fflags", "+bitexact",
+            "-map_metadata", "-1", target)
         content = read(target)
         self.assertGreater(len(content), 100_000)
         return digest(content)

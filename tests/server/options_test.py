@@ -50,20 +50,22 @@ class Options(Case):
             if limit_files:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
 
-        return subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False,
-                              timeout=20 * PATIENCE, preexec_fn=limit, text=True)
+        return subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                              check=False, timeout=20 * PATIENCE, preexec_fn=limit, text=True)
 
     def test_help(self):
         done = self.run_program("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for option in ("--root", "--listen", "--sink", "--mode", "--pool-bytes", "--threads", "--congestion"):
+        for option in ("--root", "--listen", "--sink", "--mode", "--pool-bytes", "--threads",
+                       "--congestion"):
             self.assertIn(option, done.stdout)
 
     def test_what_cannot_be_is_named_with_its_limit_and_a_remedy(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            names = {"missing": os.path.join(self.directory, "missing"), "file": self.write("file", b""),
+            names = {"missing": os.path.join(self.directory, "missing"),
+                     "file": self.write("file", b""),
                      "taken": f"127.0.0.1:{taken.getsockname()[1]}"}
             for options, words in BAD:
                 with self.subTest(options):
@@ -85,8 +87,9 @@ class Options(Case):
             self.assertEqual(server.process.stdout.read(), b"", "nothing but the one line")
 
     def test_addresses(self):
-        for listen, expected in (("127.0.0.1:0", r"127\.0\.0\.1:\d+"), ("[::1]:0", r"\[::1\]:\d+"),
-                                 (":0", r"0\.0\.0\.0:\d+"), ("localhost:0", r"(127\.0\.0\.1|\[::1\]):\d+")):
+        for listen, expected in (
+                ("127.0.0.1:0", r"127\.0\.0\.1:\d+"), ("[::1]:0", r"\[::1\]:\d+"),
+                (":0", r"0\.0\.0\.0:\d+"), ("localhost:0", r"(127\.0\.0\.1|\[::1\]):\d+")):
             with self.subTest(listen):
                 process = subprocess.Popen([PROGRAM, "--root", self.directory, "--listen", listen],
                                            stdout=subprocess.PIPE, text=True)
@@ -98,30 +101,34 @@ class Options(Case):
                     process.stdout.close()
 
     def test_sizes_and_locking(self):
-        for options in (["--pool-bytes", "8388608"], ["--pool-bytes", "8M"], ["--pool-bytes", "8MiB", "--lock", "none"]):
+        for options in (["--pool-bytes", "8388608"], ["--pool-bytes", "8M"],
+                        ["--pool-bytes", "8MiB", "--lock", "none"]):
             with self.subTest(options), Server(self.directory, *options) as server:
                 metrics = server.metrics()
-                slots = sum(value * int(re.search(r"\d+", name).group()) for name, value in metrics.items()
-                            if name.startswith("pool_slots{"))
+                slots = sum(value * int(re.search(r"\d+", name).group())
+                            for name, value in metrics.items() if name.startswith("pool_slots{"))
                 self.assertLessEqual(slots, 8 << 20)
                 self.assertGreater(slots, 6 << 20)
-                self.assertEqual(metrics["pool_locked"], 0 if "none" in options else metrics["pool_locked"])
+                if "none" in options:
+                    self.assertEqual(metrics["pool_locked"], 0)
 
     def test_congestion_control_of_accepted_connections(self):
         self.write("x.ts", b"x")
         with Server(self.directory, "--congestion", "cubic") as server, server.connect() as client:
             port = client.getsockname()[1]
-            listing = subprocess.run(["ss", "-tinH", f"dport = :{port}"], capture_output=True, text=True,
-                                     check=False).stdout
+            listing = subprocess.run(["ss", "-tinH", f"dport = :{port}"], capture_output=True,
+                                     text=True, check=False).stdout
             if not listing:
                 self.skipTest("ss says nothing here")
             self.assertIn("cubic", listing)
             self.assertNotIn("bbr", listing)
 
     def test_connections_are_as_many_as_descriptors_allow(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+
         done = subprocess.Popen([PROGRAM, "--root", self.directory, "--listen", "127.0.0.1:0"],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit)
         try:
             host, port = done.stdout.readline().split()[1].decode().rsplit(":", 1)
             with socket.create_connection((host, int(port))) as client:

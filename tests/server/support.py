@@ -213,7 +213,8 @@ def parse_metrics(text):
                 assert match.group(2) not in typed, f"typed twice: {line}"
                 typed.add(match.group(2))
             continue
-        match = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*\})? ([0-9.e+-]+)', line)
+        label = r'[a-z]+="[^"]*"'
+        match = re.fullmatch(rf"([a-z_]+)(\{{{label}(?:,{label})*\}})? ([0-9.e+-]+)", line)
         assert match, line
         assert match.group(1) in typed, f"not typed: {line}"
         name = match.group(1).removeprefix("segment_server_") + (match.group(2) or "")
