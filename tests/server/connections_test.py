@@ -2,6 +2,7 @@
 """Peers that are slow, silent, greedy or gone, and the end of the server itself."""
 
 import hashlib
+import multiprocessing
 import os
 import re
 import socket
@@ -167,44 +168,35 @@ class Connections(Case):
                     self.assertLess(queued, 2 * len(self.big), "a response, and what is just begun")
 
     def test_a_greedy_client_does_not_starve_the_others(self):
-        with Server(self.directory, threads=1) as server:
-            stop = threading.Event()
-            requests = make_request("/small.ts") * 20_000
+        def ask(client):
+            requests = make_request("/small.ts", "If-None-Match: *") * 10_000
+            while True:
+                client.sendall(requests)
 
-            def ask(client):
-                try:
-                    while not stop.is_set():
-                        client.sendall(requests)
-                except OSError:
-                    pass  # closed at the end
+        def read(client):
+            space = bytearray(1 << 20)
+            while client.recv_into(space):
+                pass
 
-            def read(client):
-                try:
-                    while client.recv(1 << 20):
-                        pass
-                except OSError:
-                    pass
-
-            greedy = [server.connect() for _ in range(2)]
-            threads = [threading.Thread(target=act, args=[client])
-                       for client in greedy for act in (ask, read)]
-            for thread in threads:
-                thread.start()
+        with Server(self.directory, threads=1) as server, server.connect() as client:
+            # Processes, because threads would wait for each other, and so let the server rest.
+            greedy = [multiprocessing.get_context("fork").Process(target=act, args=[client])
+                      for act in (ask, read)]
+            for process in greedy:
+                process.start()
             try:
                 waited = []
                 for _ in range(21):
                     began = time.monotonic()
                     self.assertEqual(server.get("/small.ts").body, SMALL)
                     waited.append(time.monotonic() - began)
-                self.assertLess(sorted(waited)[10], 0.2 * PATIENCE, "seconds, the median of them")
             finally:
-                stop.set()
-                for client in greedy:
-                    client.shutdown(socket.SHUT_RDWR)
-                for thread in threads:
-                    thread.join()
-                for client in greedy:
-                    client.close()
+                for process in greedy:
+                    process.terminate()
+                    process.join()
+            # What lies in the socket at a time is 7 ms of work and more; nobody may wait for all
+            # of it. The shortest of them, because the machine may do something else meanwhile.
+            self.assertLess(min(waited), 0.004 * PATIENCE)
 
     def test_sigterm_drains(self):
         for options in WAYS:
