@@ -64,7 +64,7 @@ int main() {
         }
     }
     std::printf("100 frames sent from %llu slots\n",
-                static_cast<unsigned long long>(pool->stats().classes()[1].high_water));
+                static_cast<unsigned long long>(pool->stats()[1].high_water));
     ::close(ends[0]);
     ::close(ends[1]);
     return 0;

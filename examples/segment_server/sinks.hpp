@@ -37,6 +37,19 @@ struct named_sink {
     static constexpr bool needs_lending = Sink::receipts == zcpool::sink::receipt::none;
 };
 
+/// A sink for an accepted connection, with the library's defaults unless there is a reason.
+template <class Sink>
+[[nodiscard]] Sink make_sink(int socket) noexcept {
+    return Sink{socket};
+}
+
+/// Lending a slot means replacing its pages when the file is given up, which costs as much as
+/// copying it about 16 times; and what is sent seldom is given up soon. So the first sends copy.
+template <>
+[[nodiscard]] inline zcpool::sink::sendfile make_sink(int socket) noexcept {
+    return zcpool::sink::sendfile{socket, {.copies_first = 16}};
+}
+
 using sinks = std::tuple<named_sink<"write", zcpool::sink::write>,  //
                          named_sink<"sendfile", zcpool::sink::sendfile>>;
 

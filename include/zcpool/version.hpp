@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The version of the library as macros, for `#if`. CMakeLists.txt carries the same number; the
-// consumer tests compare them. compares them.
+// The version of the library as macros, for `#if`. CMakeLists.txt has the same; the consumer tests
+// compare them.
 
 #define ZCPOOL_VERSION_MAJOR 0
 #define ZCPOOL_VERSION_MINOR 1

@@ -83,6 +83,20 @@ TEST_CASE("chain: moved from, it is empty and may be used again", "[chain]") {
     CHECK(slots_in_use(pool) == 0);
 }
 
+TEST_CASE("chain: appended to itself it stays as it is, and absurd room is refused", "[chain]") {
+    const auto pool = make_pool({.slots = {4, 1}});
+    chain tested;
+    REQUIRE(tested.append(make_slice(pool, 100, 1)));
+    chain& same = tested;
+    CHECK(tested.append(std::move(same)));
+    CHECK(flatten(tested) == pattern(100, 1));
+    REQUIRE(tested.append(make_slice(pool, 100, 2)));
+    tested.consume(100);
+    CHECK_FALSE(tested.reserve(SIZE_MAX));
+    CHECK_FALSE(tested.reserve(SIZE_MAX / sizeof(slice)));
+    CHECK(flatten(tested) == pattern(100, 2));
+}
+
 TEST_CASE("chain: as a queue it closes its gaps and needs no room of its own", "[chain]") {
     const auto pool = make_pool({.slots = {8, 1}});
     chain tested;
@@ -94,7 +108,7 @@ TEST_CASE("chain: as a queue it closes its gaps and needs no room of its own", "
     }
     // Room for ever more slices would move them off their first place, in this object.
     REQUIRE(tested.append(make_slice(pool, 4, 0)));
-    const auto* const place = reinterpret_cast<const std::byte*>(tested.begin());
+    const auto* const place = reinterpret_cast<const std::byte*>(&tested.front());
     const auto* const object = reinterpret_cast<const std::byte*>(&tested);
     CHECK((place >= object && place < object + sizeof tested));
 }

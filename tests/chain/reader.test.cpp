@@ -68,7 +68,7 @@ TEST_CASE("reader: takes parts that share the memory", "[chain]") {
     REQUIRE(tested.skip(5));
     const auto part = tested.take(10);
     REQUIRE(part.has_value());
-    CHECK(part->begin()->data() == source.begin()->data() + 5);
+    CHECK(part->slices()[0].data() == source.slices()[0].data() + 5);
     CHECK(tested.position() == 15);
     CHECK(tested.read<std::uint8_t>() == 15);
     CHECK(slots_in_use(pool) == 3);

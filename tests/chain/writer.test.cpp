@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <cstdint>
 #include <vector>
 
 #include <support/pools.hpp>
+#include <zcpool/chain/reader.hpp>
 #include <zcpool/chain/writer.hpp>
 
 namespace {
@@ -44,6 +46,46 @@ TEST_CASE("writer: asks for blocks, and takes smaller ones when there are none",
     CHECK(tested.size() == 65536);
 }
 
+TEST_CASE("writer: falls back one class at a time, and knows no block above the largest",
+          "[chain]") {
+    using three = zcpool::pool<zcpool::size_classes<4_KiB, 16_KiB, 64_KiB>>;
+    const auto pool = make_pool<three>({.slots = {1, 1, 1}});
+    writer tested{pool, 1_MiB};
+    for (const std::size_t expected : {64_KiB, 16_KiB, 4_KiB}) {
+        const auto room = tested.space();
+        CHECK(room.size() == expected);
+        tested.commit(room.size());
+    }
+    CHECK(tested.space().empty());
+}
+
+TEST_CASE("writer: a short text takes a small slot, whatever the block", "[chain]") {
+    const auto pool = make_pool({.slots = {1, 1}});
+    writer tested{pool};
+    CHECK(tested.write("three") == 5);
+    CHECK(pool.stats()[0].in_use == 1);
+    CHECK(pool.stats()[1].in_use == 0);
+}
+
+TEST_CASE("writer: numbers are written as the reader reads them, whole or not at all", "[chain]") {
+    const auto pool = make_pool({.slots = {2, 1}});
+    const auto large = pool.try_acquire(65536);
+    writer tested{pool, 4096};
+    CHECK(tested.put(std::uint8_t{1}));
+    CHECK(tested.put(std::uint16_t{0x0203}));
+    CHECK(tested.put(std::uint32_t{0x0405'0607}));
+    CHECK(tested.put(std::uint64_t{0x0809'0A0B'0C0D'0E0F}));
+    CHECK(tested.write(pattern(2 * 4096 - 15 - 3, 1)) == 2 * 4096 - 15 - 3);
+    CHECK_FALSE(tested.put(std::uint32_t{1}));
+    CHECK(tested.size() == 2 * 4096 - 3);
+    const auto made = tested.finish();
+    zcpool::reader back{made};
+    CHECK(back.read<std::uint8_t>() == 1);
+    CHECK(back.read<std::uint16_t>() == 0x0203);
+    CHECK(back.read<std::uint32_t>() == 0x0405'0607U);
+    CHECK(back.read<std::uint64_t>() == 0x0809'0A0B'0C0D'0E0FU);
+}
+
 TEST_CASE("writer: space that was asked for is contiguous", "[chain]") {
     const auto pool = make_pool({.slots = {4, 1}});
     writer tested{pool, 4096};
@@ -71,7 +113,7 @@ TEST_CASE("writer: shared slices keep their place between written bytes", "[chai
     wanted.insert(wanted.end(), middle.begin(), middle.end());
     wanted.insert(wanted.end(), tail.begin(), tail.end());
     CHECK(flatten(made) == wanted);
-    CHECK(made.begin()[1].data() == body.data());  // shared, not copied
+    CHECK(made.slices()[1].data() == body.data());  // shared, not copied
 }
 
 TEST_CASE("writer: dropped in the middle it gives everything back", "[chain]") {

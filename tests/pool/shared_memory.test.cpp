@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,7 +21,7 @@ using namespace zcpool;
 using zcpool_test::faults;
 
 TEST_CASE("shared_memory: is zeroed, private to its user, sealed and close-on-exec", "[pool]") {
-    auto memory = shared_memory::create("zcpool-test", 8 * page_size, true);
+    auto memory = shared_memory::create("zcpool-test", 8 * page_size, page_use::renewable);
     REQUIRE(memory.has_value());
     const std::span bytes{memory->data(), memory->size()};
     CHECK(std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; }));
@@ -39,7 +42,7 @@ TEST_CASE("shared_memory: is zeroed, private to its user, sealed and close-on-ex
 }
 
 TEST_CASE("shared_memory: where the kernel can, the file can never be executed", "[pool]") {
-    auto memory = shared_memory::create("zcpool-test", page_size, true);
+    auto memory = shared_memory::create("zcpool-test", page_size, page_use::renewable);
     REQUIRE(memory.has_value());
     constexpr int seal_exec = 0x0020;
     if ((::fcntl(memory->fd(), F_GET_SEALS) & seal_exec) == 0) {
@@ -49,32 +52,60 @@ TEST_CASE("shared_memory: where the kernel can, the file can never be executed",
 }
 
 TEST_CASE("shared_memory: renewal detaches what the kernel still references", "[pool]") {
-    auto memory = shared_memory::create("zcpool-test", 64 * page_size, true);
+    auto memory = shared_memory::create("zcpool-test", 64 * page_size, page_use::renewable);
     REQUIRE(memory.has_value());
     CHECK(memory->verify_renewal(0, 16 * page_size) == true);
     CHECK(memory->verify_renewal(63 * page_size, page_size) == true);
 }
 
 TEST_CASE("shared_memory: renewal that does nothing is found out", "[pool]") {
-    auto memory = shared_memory::create("zcpool-test", 16 * page_size, true);
+    auto memory = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
     REQUIRE(memory.has_value());
     const faults broken;
     faults::switch_renewal_off();
     CHECK(memory->verify_renewal(0, 16 * page_size) == false);
 }
 
-TEST_CASE("shared_memory: kernels without MFD_NOEXEC_SEAL or MADV_POPULATE_WRITE will do",
-          "[pool]") {
+TEST_CASE("shared_memory: kernels without MFD_NOEXEC_SEAL will do", "[pool]") {
     const faults old;
     faults::forget_noexec_seal();
-    faults::fail_populating(EINVAL);
-    auto memory = shared_memory::create("zcpool-test", 16 * page_size, true);
+    auto memory = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
     REQUIRE(memory.has_value());
     struct stat status{};
     REQUIRE(::fstat(memory->fd(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0600);
-    CHECK(status.st_blocks * 512 >= static_cast<long>(16 * page_size));
     CHECK(memory->verify_renewal(0, page_size) == true);
+}
+
+TEST_CASE("shared_memory: kernels without MADV_POPULATE_WRITE have pages, but no renewable ones",
+          "[pool]") {
+    const faults old;
+    faults::fail_populating(EINVAL);
+    auto memory = shared_memory::create("zcpool-test", 16 * page_size, page_use::fixed);
+    REQUIRE(memory.has_value());
+    struct stat status{};
+    REQUIRE(::fstat(memory->fd(), &status) == 0);
+    CHECK(status.st_blocks * 512 >= static_cast<long>(16 * page_size));
+    const auto none = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
+    REQUIRE_FALSE(none.has_value());
+    CHECK(none.error() == errc::unsupported);
+}
+
+TEST_CASE("shared_memory: a forked child does not have the slots' pages", "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", page_size, page_use::fixed);
+    auto control = shared_memory::create("zcpool-test", page_size, page_use::control);
+    REQUIRE((memory.has_value() && control.has_value()));
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        // msync(2) answers ENOMEM for what is not mapped, where a touch would be a signal.
+        const bool gone = ::msync(memory->data(), page_size, MS_ASYNC) == -1 && errno == ENOMEM;
+        const bool there = ::msync(control->data(), page_size, MS_ASYNC) == 0;
+        ::_exit(gone && there ? 0 : 1);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }
 
 TEST_CASE("shared_memory: whichever call fails, the error is its own and nothing is leaked",
@@ -85,7 +116,7 @@ TEST_CASE("shared_memory: whichever call fails, the error is its own and nothing
         REQUIRE(i < 100);
         faults broken;
         broken.fail_call(i, EMFILE);
-        auto memory = shared_memory::create("zcpool-test", 4 * page_size, true);
+        auto memory = shared_memory::create("zcpool-test", 4 * page_size, page_use::renewable);
         if (faults::calls() <= i) {
             CHECK(memory.has_value());
             break;

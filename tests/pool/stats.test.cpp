@@ -8,9 +8,16 @@ using namespace zcpool_test;
 
 TEST_CASE("stats: only the classes that there are", "[pool]") {
     zcpool::pool_stats stats;
-    CHECK(stats.classes().empty());
+    CHECK(stats.begin() == stats.end());
     stats.class_count = 2;
-    CHECK(stats.classes().size() == 2);
+    CHECK(stats.size() == 2);
+    CHECK(stats.end() - stats.begin() == 2);
+    const auto pool = make_pool({.slots = {3, 1}});
+    std::size_t classes = 0;
+    for (const auto& each : pool.stats()) {
+        classes += each.slots;
+    }
+    CHECK(classes == 4);
 }
 
 TEST_CASE("stats: every acquire, release and refusal is counted", "[pool]") {
@@ -23,11 +30,11 @@ TEST_CASE("stats: every acquire, release and refusal is counted", "[pool]") {
         b.reset();
         auto c = pool.try_acquire(1);
         const auto now = pool.stats();
-        CHECK(now.classes()[0].in_use == 2);
-        CHECK(now.classes()[1].in_use == 1);
+        CHECK(now[0].in_use == 2);
+        CHECK(now[1].in_use == 1);
     }
     const auto stats = pool.stats();
-    const auto& small = stats.classes()[0];
+    const auto& small = stats[0];
     CHECK(small.slot_bytes == 4096);
     CHECK(small.slots == 3);
     CHECK(small.acquired == 3);
@@ -35,8 +42,8 @@ TEST_CASE("stats: every acquire, release and refusal is counted", "[pool]") {
     CHECK(small.in_use == 0);
     CHECK(small.high_water == 2);
     CHECK(small.exhausted == 0);
-    CHECK(stats.classes()[1].exhausted == 1);
-    CHECK(stats.classes()[1].high_water == 1);
+    CHECK(stats[1].exhausted == 1);
+    CHECK(stats[1].high_water == 1);
 }
 
 }  // namespace

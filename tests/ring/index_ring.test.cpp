@@ -93,6 +93,14 @@ TEST_CASE("index_ring: counters near their end wrap without harm", "[ring]") {
     }
 }
 
+TEST_CASE("index_ring: a scribbled tail costs a lap, not an age", "[ring]") {
+    owned_ring owned{4};
+    REQUIRE(owned.ring.push(3));
+    owned.counters.tail.fetch_add(std::uint64_t{1} << 62, std::memory_order_relaxed);
+    CHECK(owned.ring.pop() == 3);
+    CHECK(owned.ring.pop() == no_index);
+}
+
 TEST_CASE("index_ring: threads make no index up and hold none twice", "[ring][.stress]") {
     constexpr std::uint32_t slots = 8;
     owned_ring owned{

@@ -35,6 +35,11 @@ struct not_a_sink {
 static_assert(zcpool::chain_sink<sink::write> && zcpool::chain_sink<sink::sendfile>);
 static_assert(!zcpool::chain_sink<not_a_sink>);
 static_assert(!zcpool::chain_sink<int>);
+/// Without a receipt, and yet it takes memory that its owner could still write to.
+struct careless : sink::write {
+    static constexpr sink::receipt receipts = sink::receipt::none;
+};
+static_assert(!zcpool::chain_sink<careless>);
 
 /// sendfile as it is when it copies nothing by choice.
 struct lending_sendfile : sink::sendfile {
@@ -246,10 +251,11 @@ TEMPLATE_TEST_CASE("sink: whichever call fails, the peer has a clean beginning a
     CHECK(before == held{});
 }
 
-TEMPLATE_TEST_CASE("sink: a descriptor that is not open fails at the first flush", "[sink]",
+TEMPLATE_TEST_CASE("sink: a descriptor that is not open is an error from the beginning", "[sink]",
                    ALL_SINKS) {
     const auto pool = make_pool(lending_options(2, 1));
     TestType out{-1};
+    CHECK(out.error() == std::errc::bad_file_descriptor);
     out.push(make_slice(pool, 100, 1));
     CHECK(out.flush() == sink::state::failed);
     CHECK(out.error() == std::errc::bad_file_descriptor);
@@ -267,6 +273,8 @@ TEMPLATE_TEST_CASE("sink: moved, it goes on where it was", "[sink]", ALL_SINKS) 
     CHECK(first.queued() == 0);  // NOLINT(bugprone-use-after-move): empty by promise
     CHECK(second.flush() == sink::state::done);
     CHECK(read_exactly(link.peer.get(), wanted.size()) == wanted);
+    first.push(make_slice(pool, 10, 1));  // has no descriptor any more
+    CHECK(first.flush() == sink::state::failed);
 }
 
 TEMPLATE_TEST_CASE("sink: pipes take what sockets take", "[sink]", ALL_SINKS) {

@@ -26,7 +26,7 @@ TEST_CASE("write: its memory is free when flush returns, whatever the peer reads
     for (std::uint64_t i = 0; i < 10; ++i) {
         CHECK(read_exactly(link.peer.get(), 4000) == pattern(4000, i));
     }
-    CHECK(pool.stats().classes()[0].renewed == 0);
+    CHECK(pool.stats()[0].renewed == 0);
 }
 
 TEST_CASE("write: takes a buffer as it is", "[sink]") {

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 
 #include <support/catch.hpp>
 
@@ -21,7 +22,9 @@ public:
     /// Forks; the child ends with what `body` returns as its exit code. The child must not use
     /// Catch's macros: it has a copy of the whole test run.
     template <class Body>
-    explicit child(Body&& body) : pid_(::fork()) {
+    explicit child(Body&& body) {
+        std::fflush(nullptr);  // what is buffered would come out of both
+        pid_ = ::fork();
         REQUIRE(pid_ >= 0);
         if (pid_ == 0) {
             // Catch turns fatal signals into test reports, and a core would be of no use.
@@ -54,7 +57,7 @@ public:
     }
 
 private:
-    pid_t pid_;
+    pid_t pid_ = -1;
 };
 
 /// Runs a function in a child. Returns: its exit code, or minus the signal that killed it.

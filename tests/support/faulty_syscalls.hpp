@@ -42,6 +42,12 @@ public:
     static void fail_punches(int error) noexcept { punch_error_.store(error); }
     /// Fails every populating with this error; 0: no longer.
     static void fail_populating(int error) noexcept { populate_error_.store(error); }
+    /// Makes every punch wait until resume_punches(), or ten seconds: a slot stays in the middle of
+    /// its renewal.
+    static void hold_punches() noexcept { punches_held_.store(true); }
+    static void resume_punches() noexcept { punches_held_.store(false); }
+    /// Punches that wait at the moment.
+    [[nodiscard]] static int held_punches() noexcept { return punches_waiting_.load(); }
     /// Refuses MFD_NOEXEC_SEAL, as kernels before 6.3 do.
     static void forget_noexec_seal() noexcept { old_memfd_.store(true); }
     /// Answers sendfile with this error; 0: no longer.
@@ -54,6 +60,7 @@ private:
         first_.store(-1);
         longest_send_.store(SIZE_MAX);
         punch_does_nothing_.store(false);
+        punches_held_.store(false);
         punch_error_.store(0);
         populate_error_.store(0);
         sendfile_error_.store(0);
@@ -84,6 +91,16 @@ private:
     inline static std::atomic<int> error_{EIO};
     inline static std::atomic<std::size_t> longest_send_{SIZE_MAX};
     inline static std::atomic<bool> punch_does_nothing_{false};
+    static void wait_while_held() noexcept {
+        punches_waiting_.fetch_add(1);
+        for (int i = 0; punches_held_.load() && i < 10'000; ++i) {
+            ::usleep(1'000);
+        }
+        punches_waiting_.fetch_sub(1);
+    }
+
+    inline static std::atomic<bool> punches_held_{false};
+    inline static std::atomic<int> punches_waiting_{0};
     inline static std::atomic<bool> old_memfd_{false};
     inline static std::atomic<int> punch_error_{0};
     inline static std::atomic<int> populate_error_{0};
@@ -102,6 +119,9 @@ struct faulty_kernel : zcpool::sys::kernel {
         }
         return faults::strikes() ? -1 : real::memfd_create(name, flags);
     }
+    static int open(const char* path, int flags) noexcept {
+        return faults::strikes() ? -1 : real::open(path, flags);
+    }
     static int ftruncate(int fd, off_t bytes) noexcept {
         return faults::strikes() ? -1 : real::ftruncate(fd, bytes);
     }
@@ -119,6 +139,7 @@ struct faulty_kernel : zcpool::sys::kernel {
         if ((mode & FALLOC_FL_PUNCH_HOLE) == 0) {
             return faults::strikes() ? -1 : real::fallocate(fd, mode, offset, bytes);
         }
+        faults::wait_while_held();
         if (faults::strikes(faults::punch_error_)) {
             return -1;
         }

@@ -73,7 +73,7 @@ inline zcpool::slice make_slice(zcpool::pool_view pool, std::size_t count, std::
 /// The bytes of a chain in one piece.
 inline std::vector<std::byte> flatten(const zcpool::chain& from) {
     std::vector<std::byte> bytes;
-    for (const zcpool::slice& each : from) {
+    for (const zcpool::slice& each : from.slices()) {
         bytes.insert(bytes.end(), each.bytes().begin(), each.bytes().end());
     }
     return bytes;
@@ -83,7 +83,7 @@ inline std::vector<std::byte> flatten(const zcpool::chain& from) {
 inline std::uint64_t slots_in_use(zcpool::pool_view pool) {
     std::uint64_t in_use = 0;
     const auto stats = pool.stats();
-    for (const auto& each : stats.classes()) {
+    for (const auto& each : stats) {
         in_use += each.in_use;
     }
     return in_use;

@@ -63,7 +63,7 @@ public:
           capacity_(limits.head.head + 1),
           input_(std::make_unique_for_overwrite<char[]>(capacity_)),
           parser_(limits.head),
-          sink_(socket_.get()),
+          sink_(origin.make_sink(socket_.get())),
           deadline_(now + limits.header) {}
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;

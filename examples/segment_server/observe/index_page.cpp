@@ -69,7 +69,7 @@ void write_pool(std::string& out, const server_report& report) {
         "<h2>Pool</h2>\n<table>\n<tr><th>slot bytes</th><th>slots</th><th>in use</th><th>most in "
         "use</th>"
         "<th>lent</th><th>renewed</th></tr>\n";
-    for (const auto& each : stats.classes()) {
+    for (const auto& each : stats) {
         fmt::format_to(
             std::back_inserter(out),
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",

@@ -143,12 +143,12 @@ void write_pool(exposition& out, const zcpool::pool_stats& stats) {
         return fmt::format("{{class=\"{}\"}}", each.slot_bytes);
     };
     out.family("pool_slots", "gauge", "Slots that there are.");
-    for (const auto& each : stats.classes()) {
+    for (const auto& each : stats) {
         out.sample(label(each), each.slots);
     }
     for (const auto& row : rows) {
         out.family(row.name, row.type, row.help);
-        for (const auto& each : stats.classes()) {
+        for (const auto& each : stats) {
             out.sample(label(each), each.*row.value);
         }
     }

@@ -33,6 +33,8 @@ public:
     naive_origin(const root_directory& root, worker_counters& counters, const server_report& report)
         : root_(root), counters_(counters), report_(report) {}
 
+    [[nodiscard]] heap_sink make_sink(int socket) const noexcept { return heap_sink{socket}; }
+
     void answer(const request& asked, persistence after, heap_sink& out, pin_list& pinned);
     void refuse(status why, heap_sink& out);
     void set_date(std::time_t now) { end_.update(now); }

@@ -27,6 +27,7 @@
 #include <segment_server/origin/file_status.hpp>
 #include <segment_server/origin/response_text.hpp>
 #include <segment_server/origin/segment_store.hpp>
+#include <segment_server/sinks.hpp>
 
 namespace segment_server {
 
@@ -63,6 +64,10 @@ public:
         for (const auto& row : status_table) {
             plain_[index_of(row.value)] = adopt(make_plain_answer(row.value));
         }
+    }
+
+    [[nodiscard]] Sink make_sink(int socket) const noexcept {
+        return segment_server::make_sink<Sink>(socket);
     }
 
     void answer(const request& asked, persistence after, Sink& out, pin_list& pinned) {
@@ -137,7 +142,7 @@ private:
         out.push(zcpool::slice{file.head});
         push_end(after, out);
         if (how == method::get) {
-            push_body(file.content(), 0, file.body.size(), out);
+            push_body(file.body, 0, file.body.size(), out);
         }
     }
 
@@ -153,14 +158,14 @@ private:
         out.push(line.finish());
         out.push(file.head.subslice(file.content_at));
         push_end(after, out);
-        push_body(file.content(), static_cast<std::size_t>(range.offset),
+        push_body(file.body, static_cast<std::size_t>(range.offset),
                   static_cast<std::size_t>(range.length), out);
     }
 
     // Slice by slice: a chain of its own would need memory for more slices than fit into it.
     static void push_body(const zcpool::chain& body, std::size_t offset, std::size_t length,
                           Sink& out) {
-        for (const zcpool::slice& each : body) {
+        for (const zcpool::slice& each : body.slices()) {
             if (length == 0) {
                 break;
             }

@@ -66,14 +66,12 @@ zcpool::result<bool> fill(zcpool::buffer& into, int file, std::uint64_t offset,
 }
 
 zcpool::result<cached_file_ptr> describe(std::string_view path, const file_version& version,
-                                         bool settled, zcpool::chain body,
-                                         zcpool::chain unlendable) {
+                                         bool settled, zcpool::chain body) {
     auto file = std::make_shared<cached_file>();
     file->version = version;
     file->settled = settled;
     file->etag = make_etag(version, settled);
     file->body = std::move(body);
-    file->unlendable = std::move(unlendable);
     std::string head = ok_line(version.size);
     file->content_at = head.size();
     head += content_fields(path);
@@ -85,18 +83,6 @@ zcpool::result<cached_file_ptr> describe(std::string_view path, const file_versi
     }
     file->head = std::move(*adopted);
     return file;
-}
-
-// The same octets, owned by slices of the pool but not lying in it as far as a sink can tell.
-zcpool::result<zcpool::chain> make_unlendable(const zcpool::chain& body) {
-    zcpool::chain same;
-    for (const zcpool::slice& each : body) {
-        auto adopted = zcpool::slice::adopt(each.bytes(), each);
-        if (!adopted || !same.append(std::move(*adopted))) {
-            return zcpool::fail(zcpool::errc::out_of_memory);
-        }
-    }
-    return same;
 }
 
 bool is_fresh(const cached_file_ptr& file, const file_version& version) noexcept {
@@ -179,16 +165,7 @@ zcpool::result<cached_file_ptr> segment_store::try_to_read(const target_path& pa
     if (!after || *after != *before) {
         return failed_with(EBUSY);
     }
-    zcpool::chain unlendable;
-    if (pool_.report().lending != zcpool::lending::never) {
-        auto same = make_unlendable(*body);
-        if (!same) {
-            return std::unexpected{same.error()};
-        }
-        unlendable = std::move(*same);
-    }
-    return describe(path.path(), *before, is_settled(*before, now), std::move(*body),
-                    std::move(unlendable));
+    return describe(path.path(), *before, is_settled(*before, now), std::move(*body));
 }
 
 zcpool::result<zcpool::chain> segment_store::read_body(int file, std::uint64_t size) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the library asks of its platform, and the only macros it defines.
+// What the library asks of its platform, and the only macros it defines. Both settings must be the
+// same in all files of a program.
 //
-//   ZCPOOL_ASSERTIONS               1: contract violations abort with a message. Default: 1 unless
-//   NDEBUG. ZCPOOL_SYSCALL_PROVIDER_HEADER  a header that defines `zcpool::sys::provider`, through
-//   which every system call
-//                                   goes; for fault injection. Must be the same in all files of a
-//                                   program.
+// - ZCPOOL_ASSERTIONS: 1 aborts on contract violations, with a message. Default: 1 unless NDEBUG.
+// - ZCPOOL_SYSCALL_PROVIDER_HEADER: a header that defines `zcpool::sys::provider`, through which
+// every system call goes;
+//   for fault injection.
 
 #include <cstddef>
 
@@ -24,12 +24,16 @@
 #endif
 
 #if ZCPOOL_ASSERTIONS
-#define ZCPOOL_ASSERT(condition, message)                                                          \
-    ((condition) ? static_cast<void>(0)                                                            \
-                 : ::zcpool::contract_violated(#condition, message, __FILE__, __LINE__))
+#define ZCPOOL_ASSERT(condition, message) ZCPOOL_VERIFY(condition, message)
 #else
 #define ZCPOOL_ASSERT(condition, message) static_cast<void>(0)
 #endif
+
+// Stays in every build: what it guards would reach another owner's bytes, and the numbers often
+// come from a peer.
+#define ZCPOOL_VERIFY(condition, message)                                                          \
+    ((condition) ? static_cast<void>(0)                                                            \
+                 : ::zcpool::contract_violated(#condition, message, __FILE__, __LINE__))
 
 namespace zcpool {
 

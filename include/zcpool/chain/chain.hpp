@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <utility>
 
 #include <zcpool/base/config.hpp>
@@ -19,8 +21,8 @@ namespace zcpool {
 
 /// An ordered list of slices.
 ///
-///     items_[0 .. begin_)  consumed, empty    items_[begin_ .. end_)  the chain    items_[end_ ..
-///     capacity_)  room
+///     items_:  consumed, empty | the chain | room
+///              0               begin_      end_    capacity_
 ///
 /// Up to `inline_slices` need no allocation, and a chain keeps the room that it once had, so that
 /// one that is filled and consumed again and again allocates nothing. Sharing: one thread at a
@@ -62,6 +64,9 @@ public:
     /// Returns: false, with this chain as it was, when there was no memory to grow. `tail` is empty
     /// after success.
     [[nodiscard]] bool append(chain&& tail) noexcept {
+        if (this == &tail) {
+            return true;
+        }
         if (!reserve(slice_count() + tail.slice_count())) {
             return false;
         }
@@ -75,7 +80,7 @@ public:
 
     /// Makes room for `slices` in all. Returns: false when there was no memory.
     [[nodiscard]] bool reserve(std::size_t slices) noexcept {
-        if (begin_ + slices <= capacity_) {
+        if (slices <= capacity_ - begin_) {
             return true;
         }
         if (slices <= capacity_ / 2) {  // half of the room is consumed: closing the gap is paid for
@@ -91,9 +96,9 @@ public:
 
     /// Drops bytes from the front, and with them the slices that they end.
     ///
-    /// Expects: `count <= size()`.
+    /// Expects: `count <= size()`; checked in every build.
     void consume(std::size_t count) noexcept {
-        ZCPOOL_ASSERT(count <= bytes_, "consumed more bytes than the chain has");
+        ZCPOOL_VERIFY(count <= bytes_, "consumed more bytes than the chain has");
         bytes_ -= count;
         while (count != 0) {
             slice& front = items_[begin_];
@@ -127,7 +132,7 @@ public:
             return fail(errc::out_of_range);
         }
         chain part;
-        for (const slice& each : *this) {
+        for (const slice& each : slices()) {
             if (count == 0) {
                 break;
             }
@@ -149,15 +154,20 @@ public:
     [[nodiscard]] bool empty() const noexcept { return bytes_ == 0; }
     [[nodiscard]] std::size_t slice_count() const noexcept { return end_ - begin_; }
 
-    /// The slices in order; none is empty.
-    [[nodiscard]] const slice* begin() const noexcept { return items_ + begin_; }
-    [[nodiscard]] const slice* end() const noexcept { return items_ + end_; }
+    /// The slices in order; none is empty. Valid until the chain changes.
+    [[nodiscard]] std::span<const slice> slices() const& noexcept {
+        return {items_ + begin_, slice_count()};
+    }
+    std::span<const slice> slices() && = delete;
     /// Expects: not empty.
     [[nodiscard]] const slice& front() const noexcept { return items_[begin_]; }
 
 private:
     [[nodiscard]] bool grow(std::size_t slices) noexcept {
         const std::size_t wanted = std::max(slices, 2 * capacity_);
+        if (wanted > SIZE_MAX / sizeof(slice) / 2) {
+            return false;
+        }
         std::unique_ptr<slice[]> larger{new (std::nothrow) slice[wanted]};
         if (!larger) {
             return false;

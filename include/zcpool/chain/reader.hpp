@@ -23,16 +23,19 @@ namespace zcpool {
 /// Sharing: one thread at a time; the chain must outlive it unchanged.
 class reader {
 public:
-    explicit reader(const chain& from) noexcept : chain_(&from), at_(from.begin()) {}
+    explicit reader(const chain& from) noexcept
+        : slices_(from.slices()), remaining_(from.size()), size_(from.size()) {}
+    explicit reader(const chain&&) = delete;
 
     /// Bytes from here to the end.
-    [[nodiscard]] std::size_t remaining() const noexcept { return chain_->size() - position_; }
+    [[nodiscard]] std::size_t remaining() const noexcept { return remaining_; }
     /// Bytes from the beginning to here.
-    [[nodiscard]] std::size_t position() const noexcept { return position_; }
+    [[nodiscard]] std::size_t position() const noexcept { return size_ - remaining_; }
 
     /// The bytes that follow without a gap; empty only at the end. skip() goes behind them.
     [[nodiscard]] std::span<const std::byte> contiguous() const noexcept {
-        return at_ == chain_->end() ? std::span<const std::byte>{} : at_->bytes().subspan(offset_);
+        return slices_.empty() ? std::span<const std::byte>{}
+                               : slices_.front().bytes().subspan(offset_);
     }
 
     /// Goes forward. Returns: false, and stays, when fewer than `count` bytes follow.
@@ -64,6 +67,7 @@ public:
     ///
     /// Errors: `out_of_range`, and stays, when fewer bytes follow.
     template <std::unsigned_integral Number>
+        requires(!std::same_as<Number, bool>)
     [[nodiscard]] result<Number> read() noexcept {
         std::array<std::byte, sizeof(Number)> bytes;
         if (!copy(bytes)) {
@@ -78,28 +82,39 @@ public:
     /// Takes the `count` bytes that follow as a chain that shares them.
     ///
     /// Errors: `out_of_range` when there are fewer, `out_of_memory`; stays then.
+    /// Complexity: O(slices taken).
     [[nodiscard]] result<chain> take(std::size_t count) noexcept {
-        auto part = chain_->subchain(position_, count);
-        if (part) {
-            advance(count);
+        if (count > remaining()) {
+            return fail(errc::out_of_range);
         }
+        reader ahead{*this};
+        chain part;
+        while (count != 0) {
+            const std::size_t taken = std::min(count, ahead.contiguous().size());
+            if (!part.append(ahead.slices_.front().subslice(ahead.offset_, taken))) {
+                return fail(errc::out_of_memory);
+            }
+            ahead.advance(taken);
+            count -= taken;
+        }
+        *this = ahead;
         return part;
     }
 
 private:
     void advance(std::size_t count) noexcept {
-        position_ += count;
+        remaining_ -= count;
         offset_ += count;
-        while (at_ != chain_->end() && offset_ >= at_->size()) {
-            offset_ -= at_->size();
-            ++at_;
+        while (!slices_.empty() && offset_ >= slices_.front().size()) {
+            offset_ -= slices_.front().size();
+            slices_ = slices_.subspan(1);
         }
     }
 
-    const chain* chain_;
-    const slice* at_;
-    std::size_t offset_ = 0;    // in *at_
-    std::size_t position_ = 0;  // in the chain
+    std::span<const slice> slices_;  // what is not read to its end
+    std::size_t offset_ = 0;         // in the first of them
+    std::size_t remaining_;
+    std::size_t size_;
 };
 
 }  // namespace zcpool

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <new>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -64,27 +65,32 @@ public:
     }
     ~slice() { drop(); }
 
-    /// Brings memory that is not a pool's into a chain; `owner` is destroyed when the last slice of
-    /// it goes.
+    /// Brings memory that is not a pool's into a chain; `owner` is moved in, and destroyed when the
+    /// last slice goes.
     ///
-    /// Expects: `bytes` stay valid and unchanged while `owner` lives.
-    /// Errors: `out_of_memory`; `owner` is then destroyed. Complexity: one allocation.
+    /// Expects: `bytes` stay valid and unchanged while `owner` lives, wherever it is moved. A
+    /// std::string keeps short texts in itself: hand such an owner in alone. Errors:
+    /// `out_of_memory`; `owner` is then as it was. Complexity: one allocation.
     template <class Owner>
     [[nodiscard]] static result<slice> adopt(std::span<const std::byte> bytes,
-                                             Owner owner) noexcept {
-        static_assert(std::is_nothrow_move_constructible_v<Owner>,
-                      "slice::adopt: the owner must move without throwing");
-        struct holder : foreign_owner {
-            explicit holder(Owner&& kept) noexcept
-                : foreign_owner(
-                      [](foreign_owner* self) noexcept { delete static_cast<holder*>(self); }),
-                  owner(std::move(kept)) {}
-            Owner owner;
-        };
-        auto* made = new (std::nothrow) holder{std::move(owner)};
+                                             Owner&& owner) noexcept {
+        auto* made =
+            new (std::nothrow) holder<std::remove_cvref_t<Owner>>{std::forward<Owner>(owner)};
         if (made == nullptr) {
             return fail(errc::out_of_memory);
         }
+        return slice{made, bytes.data(), bytes.size()};
+    }
+
+    /// Likewise for an owner that is itself the range of the bytes: a vector, a string, an array.
+    template <std::ranges::contiguous_range Owner>
+        requires(!std::is_lvalue_reference_v<Owner>)
+    [[nodiscard]] static result<slice> adopt(Owner&& owner) noexcept {
+        auto* made = new (std::nothrow) holder<Owner>{std::move(owner)};
+        if (made == nullptr) {
+            return fail(errc::out_of_memory);
+        }
+        const auto bytes = std::as_bytes(std::span{std::as_const(made->owner)});
         return slice{made, bytes.data(), bytes.size()};
     }
 
@@ -95,7 +101,7 @@ public:
 
     /// A slice of the bytes from `offset` on, at most `count` of them, sharing this one's memory.
     ///
-    /// Expects: `offset <= size()`.
+    /// Expects: `offset <= size()`; checked in every build.
     [[nodiscard]] slice subslice(std::size_t offset, std::size_t count = SIZE_MAX) const noexcept {
         slice part{*this};
         part.remove_prefix(offset);
@@ -103,9 +109,9 @@ public:
         return part;
     }
 
-    /// Leaves the first `count` bytes out. Expects: `count <= size()`.
+    /// Leaves the first `count` bytes out. Expects: `count <= size()`; checked in every build.
     void remove_prefix(std::size_t count) noexcept {
-        ZCPOOL_ASSERT(count <= size_, "left out more bytes than the slice has");
+        ZCPOOL_VERIFY(count <= size_, "left out more bytes than the slice has");
         data_ += count;
         size_ -= count;
     }
@@ -125,7 +131,7 @@ public:
         if (!in_pool() || !record().core->lend(record())) {
             return std::nullopt;
         }
-        return file_range{record().core->data_fd(), record().core->offset_of(data_)};
+        return file_range{record().core->lending_fd(), record().core->offset_of(data_)};
     }
 
     /// How often the slot's present content was sent by copying, as far as count_copied_send() was
@@ -152,6 +158,18 @@ public:
 
 private:
     friend class buffer;
+
+    template <class Owner>
+    struct holder : foreign_owner {
+        static_assert(std::is_nothrow_constructible_v<Owner, Owner&&>,
+                      "slice::adopt: the owner must move without throwing");
+        template <class From>
+        explicit holder(From&& from) noexcept
+            : foreign_owner(
+                  [](foreign_owner* self) noexcept { delete static_cast<holder*>(self); }),
+              owner(std::forward<From>(from)) {}
+        Owner owner;
+    };
 
     /// Takes over one reference that is not counted yet.
     slice(slice_owner* owner, const std::byte* data, std::size_t size) noexcept

@@ -4,9 +4,11 @@
 // Building a chain front to back, straight into pool memory.
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstring>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include <zcpool/base/config.hpp>
@@ -23,34 +25,18 @@ namespace zcpool {
 /// written stays. Sharing: one thread at a time. The pool must outlive it.
 class writer {
 public:
-    /// Takes buffers of `block_bytes` at a time (0: of the largest class), or smaller ones when
-    /// there are none.
+    /// Takes buffers of `block_bytes` at a time (0, or more than there is: of the largest class),
+    /// or of the next smaller class that still fits when there are none.
     explicit writer(pool_view pool, std::size_t block_bytes = 0) noexcept
-        : pool_(pool), block_bytes_(block_bytes == 0 ? pool.largest() : block_bytes) {}
+        : pool_(pool),
+          block_bytes_(block_bytes == 0 ? pool.largest() : std::min(block_bytes, pool.largest())) {}
 
     /// At least `least` contiguous bytes to write to, valid until the next call.
     ///
     /// Returns: an empty span when the pool has no slot of that size, or `least` is larger than
     /// any.
     [[nodiscard]] std::span<std::byte> space(std::size_t least = 1) noexcept {
-        if (current_.space().size() >= std::max<std::size_t>(least, 1)) {
-            return current_.space();
-        }
-        // Room for the current buffer's slice and one more, so that nothing that was written can be
-        // lost for want of it.
-        if (!chain_.reserve(chain_.slice_count() + 2)) {
-            return {};
-        }
-        buffer next = pool_.try_acquire(std::max(least, block_bytes_));
-        if (!next && least < block_bytes_) {
-            next = pool_.try_acquire(least);
-        }
-        if (!next) {
-            return {};
-        }
-        seal();
-        current_ = std::move(next);
-        return current_.space();
+        return space_for(std::max<std::size_t>(least, 1), block_bytes_);
     }
 
     /// Counts the first `bytes` of the last space() as written. Expects: no more than that.
@@ -60,7 +46,7 @@ public:
     [[nodiscard]] std::size_t write(std::span<const std::byte> bytes) noexcept {
         std::size_t written = 0;
         while (written < bytes.size()) {
-            const auto room = space();
+            const auto room = space_for(1, std::min(bytes.size() - written, block_bytes_));
             if (room.empty()) {
                 break;
             }
@@ -70,6 +56,29 @@ public:
             written += part;
         }
         return written;
+    }
+
+    /// Copies a text to the end. Returns: how many bytes; fewer only when the pool has no slot.
+    [[nodiscard]] std::size_t write(std::string_view text) noexcept {
+        return write(std::as_bytes(std::span{text}));
+    }
+
+    /// Writes an unsigned number, most significant byte first: what reader::read() reads.
+    ///
+    /// Returns: false, and writes nothing of it, when the pool has no slot.
+    template <std::unsigned_integral Number>
+        requires(!std::same_as<Number, bool>)
+    [[nodiscard]] bool put(Number number) noexcept {
+        const auto room = space(sizeof number);
+        if (room.empty()) {
+            return false;
+        }
+        for (std::size_t i = sizeof number; i-- > 0;
+             number = static_cast<Number>(number >> 4 >> 4)) {
+            room[i] = static_cast<std::byte>(number & 0xFF);
+        }
+        commit(sizeof number);
+        return true;
     }
 
     /// Adds a slice behind what was written, without copying. Returns: false when there was no
@@ -92,6 +101,35 @@ public:
     }
 
 private:
+    [[nodiscard]] std::span<std::byte> space_for(std::size_t least, std::size_t wanted) noexcept {
+        if (current_.space().size() >= least) {
+            return current_.space();
+        }
+        // Room for the current buffer's slice and one more, so that nothing that was written can be
+        // lost for want of it.
+        if (!chain_.reserve(chain_.slice_count() + 2)) {
+            return {};
+        }
+        buffer next = acquire_block(least, std::max(least, wanted));
+        if (!next) {
+            return {};
+        }
+        seal();
+        current_ = std::move(next);
+        return current_.space();
+    }
+
+    /// A buffer of the class of `wanted`, or of the largest one below it that still holds `least`.
+    [[nodiscard]] buffer acquire_block(std::size_t least, std::size_t wanted) noexcept {
+        buffer block = pool_.try_acquire(wanted);
+        for (std::size_t i = pool_.class_count(); !block && i-- > 0;) {
+            if (pool_.slot_bytes(i) < wanted && pool_.slot_bytes(i) >= least) {
+                block = pool_.try_acquire(pool_.slot_bytes(i));
+            }
+        }
+        return block;
+    }
+
     /// Expects: room in the chain, which whoever filled `current_` reserved.
     void seal() noexcept {
         [[maybe_unused]] const bool kept = chain_.append(std::move(current_).freeze());

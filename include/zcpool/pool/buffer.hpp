@@ -41,31 +41,39 @@ public:
     /// Whether it holds a slot.
     [[nodiscard]] explicit operator bool() const noexcept { return record_ != nullptr; }
 
-    /// The bytes behind what was committed.
-    [[nodiscard]] std::span<std::byte> space() const noexcept {
+    /// The bytes behind what was committed, which hold whatever the slot's last owner left there.
+    ///
+    /// Valid until commit, clear, freeze, reset or a move. Writing through it after freeze()
+    /// changes what readers see.
+    [[nodiscard]] std::span<std::byte> space() & noexcept {
         return record_ == nullptr ? std::span<std::byte>{}
                                   : std::span{record_->data + size_, record_->bytes - size_};
     }
+    std::span<std::byte> space() && = delete;
 
     /// Counts the first `bytes` of space() as written.
     ///
-    /// Expects: `bytes <= space().size()`.
+    /// Expects: `bytes <= space().size()`; checked in every build.
     void commit(std::size_t bytes) noexcept {
-        ZCPOOL_ASSERT(bytes <= capacity() - size_, "committed more than there is space");
+        ZCPOOL_VERIFY(bytes <= capacity() - size_, "committed more than there is space");
         size_ += static_cast<std::uint32_t>(bytes);
     }
 
-    /// What was committed; may still be changed.
-    [[nodiscard]] std::span<std::byte> bytes() const noexcept {
-        return record_ == nullptr ? std::span<std::byte>{} : std::span{record_->data, size_};
-    }
+    /// What was committed; may still be changed. Valid as long as space() is.
+    [[nodiscard]] std::span<std::byte> bytes() & noexcept { return {data(), size_}; }
+    [[nodiscard]] std::span<const std::byte> bytes() const& noexcept { return {data(), size_}; }
+    std::span<std::byte> bytes() && = delete;
 
     /// Takes back everything that was committed.
     void clear() noexcept { size_ = 0; }
 
-    [[nodiscard]] std::byte* data() const noexcept {
+    [[nodiscard]] std::byte* data() & noexcept {
         return record_ == nullptr ? nullptr : record_->data;
     }
+    [[nodiscard]] const std::byte* data() const& noexcept {
+        return record_ == nullptr ? nullptr : record_->data;
+    }
+    std::byte* data() && = delete;
     /// Bytes committed.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     /// Bytes of the slot, which may be more than was asked for.
@@ -78,8 +86,12 @@ public:
     ///
     /// Returns: an empty slice, and releases the slot, when nothing was committed.
     [[nodiscard]] slice freeze() && noexcept;
+    slice freeze() & = delete;  // std::move(b).freeze(): nobody writes through `b` any more
 
-    /// Gives the slot back, if it holds one. Concurrency: lock-free; any thread.
+    /// Gives the slot back, if it holds one.
+    ///
+    /// Concurrency: lock-free; any thread. The last handle of a pool that has gone unmaps its
+    /// memory.
     void reset() noexcept {
         if (record_ != nullptr) {
             slot_record& record = *std::exchange(record_, nullptr);
@@ -96,6 +108,6 @@ private:
     slot_record* record_ = nullptr;
     std::uint32_t size_ = 0;
 };
-static_assert(sizeof(buffer) == 16, "a handle goes by value in two registers");
+static_assert(sizeof(buffer) == 16, "a row of handles is as small as it can be");
 
 }  // namespace zcpool

@@ -13,6 +13,7 @@
 
 #include <zcpool/base/index.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/shared_memory.hpp>
@@ -21,14 +22,15 @@
 #include <zcpool/pool/waiting.hpp>
 #include <zcpool/sys/fork_guard.hpp>
 #include <zcpool/sys/futex.hpp>
+#include <zcpool/sys/unique_fd.hpp>
 
 namespace zcpool {
 
 /// The state behind a pool's handles. On the heap, and shared: it goes when the pool object and
 /// every buffer and slice have gone, whichever is last.
 ///
-/// Sharing: all functions may be called by any thread. A forked child's copies of handles do
-/// nothing when they go.
+/// Sharing: all functions may be called by any thread. A forked child cannot see the slots at all,
+/// and its copies of handles do nothing when they go.
 class pool_core {
 public:
     /// Creates the memories and puts every slot into its free store (pool/create.hpp).
@@ -52,7 +54,7 @@ public:
         }
         const taken_slot found = search_classes(wanted, search::quick);
         if (found.record == nullptr) {
-            slab::count(slabs_[wanted].counters().exhausted);
+            add(slabs_[wanted].counters().exhausted);
             return fail(errc::exhausted);
         }
         return found.record;
@@ -65,9 +67,9 @@ public:
     /// Gives up this process's share of a slot and wakes a waiter. The last use of the record.
     void give_back(slot_record& record) noexcept {
         if (guard_.in_creator()) {
-            const auto index = to_number(record.size_class);
+            const std::size_t index = to_number(record.size_class);
             if (slabs_[index].give_back(record, me_)) {
-                waiters_.wake_one(index, slabs_[index].counters().waiters);
+                wake_one(index);
             }
         }
         drop_reference();
@@ -90,14 +92,18 @@ public:
 
     /// Counts bytes of a slot that a sink without a receipt had to copy.
     void count_copied(const slot_record& record, std::size_t bytes) noexcept {
-        slab::count(slabs_[to_number(record.size_class)].counters().copied_bytes, bytes);
+        add(slabs_[to_number(record.size_class)].counters().copied_bytes, bytes);
     }
 
-    /// Replaces the pages of up to `most` resting slots. Returns: how many.
+    /// Replaces the pages of up to `most` resting slots, and wakes who waits for one. Returns: how
+    /// many.
     std::size_t renew_resting(std::size_t most) noexcept {
         std::size_t renewed = 0;
-        for (auto& each : open_slabs()) {
-            renewed += guard_.in_creator() ? each.renew_resting(me_, most - renewed) : 0;
+        for (std::size_t index = 0; guard_.in_creator() && index < class_count_; ++index) {
+            for (auto n = slabs_[index].renew_resting(me_, most - renewed); n != 0;
+                 --n, ++renewed) {
+                wake_one(index);
+            }
         }
         return renewed;
     }
@@ -122,10 +128,11 @@ public:
         references_.fetch_add(1, memory_order_relaxed);
     }
 
-    /// Gives a handle up; the last one frees the memory.
+    /// Gives a handle up; the last one frees the memory. A forked child leaves everything to its
+    /// own end: the pool's pages are not mapped there, and something else may be at their address.
     void drop_reference() noexcept {
         // sync(core): acq_rel; what all holders did comes before the memory goes.
-        if (references_.fetch_sub(1, memory_order_acq_rel) == 1) {
+        if (references_.fetch_sub(1, memory_order_acq_rel) == 1 && guard_.in_creator()) {
             delete this;
         }
     }
@@ -146,8 +153,11 @@ public:
     [[nodiscard]] pool_stats stats() const noexcept;
     [[nodiscard]] const creation_report& report() const noexcept { return report_; }
 
-    /// The descriptor that holds a slot's bytes, and where they lie in it.
-    [[nodiscard]] int data_fd() const noexcept { return data_.fd(); }
+    /// A descriptor of the slots' bytes, for reading only where the system allows to open one, and
+    /// where they lie in it.
+    [[nodiscard]] int lending_fd() const noexcept {
+        return read_only_ ? read_only_.get() : data_.fd();
+    }
     [[nodiscard]] std::size_t offset_of(const std::byte* bytes) const noexcept {
         return static_cast<std::size_t>(bytes - data_.data());
     }
@@ -173,30 +183,42 @@ private:
         return std::span{slabs_}.first(class_count_);
     }
 
+    void wake_one(std::size_t index) noexcept {
+        waiters_.wake_one(static_cast<std::uint32_t>(index), slabs_[index].counters().waiters);
+    }
+
+    [[nodiscard]] result<slot_record*> wait_until(std::size_t wanted,
+                                                  sys::clock::time_point deadline) noexcept;
+
     /// Classes that may serve a wish for `wanted`: from it up to, not including, the result.
     [[nodiscard]] std::size_t classes_end(std::size_t wanted) const noexcept {
         return spill_ == spill_policy::never ? wanted + 1 : class_count_;
     }
 
     [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how) noexcept {
-        bool over_budget = false;
+        taken_slot none;
         for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
             taken_slot found = slabs_[index].take(me_, how);
             if (found.record != nullptr) {
                 add_reference();
-                slabs_[index].count_acquired();
+                slabs_[index].counters().count_acquired(slabs_[index].layout().slots);
                 if (index != wanted) {
-                    slab::count(slabs_[index].counters().spilled);
+                    add(slabs_[index].counters().spilled);
                 }
                 return found;
             }
-            over_budget |= found.over_budget;
+            if (found.retry_after.count() != 0) {
+                none.retry_after = none.retry_after.count() == 0
+                                       ? found.retry_after
+                                       : std::min(none.retry_after, found.retry_after);
+            }
         }
-        return {nullptr, over_budget};
+        return none;
     }
 
     shared_memory data_;
     shared_memory control_;
+    sys::unique_fd read_only_;
     sys::fork_guard guard_;
     std::array<slab, max_classes> slabs_;
     wait_list waiters_;
@@ -214,14 +236,30 @@ inline result<slot_record*> pool_core::take_until(std::size_t wanted,
     if (auto taken = take(wanted); taken || taken.error() != errc::exhausted) {
         return taken;
     }
+    if (sys::clock::now() >= deadline) {
+        return fail(errc::timed_out);
+    }
+    add(slabs_[wanted].counters().waited);
+    add_reference();  // the pool may be destroyed meanwhile, and its last buffer go
+    auto taken = wait_until(wanted, deadline);
+    // A wake-up is for one waiter. This one may have been woken for a class that it did not take
+    // from in the end, or as its time was up: whoever still waits looks in its place.
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        wake_one(index);
+    }
+    drop_reference();
+    return taken;
+}
+
+inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
+                                                  sys::clock::time_point deadline) noexcept {
     std::uint32_t usable = 0;
     std::array<std::optional<wait_list::registration>, max_classes> registrations;
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
         usable |= std::uint32_t{1} << index;
         registrations[index].emplace(slabs_[index].counters().waiters);
     }
-    slab::count(slabs_[wanted].counters().waited);
-    for (auto status = sys::wait_status::woken;;) {
+    for (;;) {
         const auto ticket = waiters_.ticket();
         if (is_closed()) {
             return fail(errc::closed);
@@ -230,13 +268,12 @@ inline result<slot_record*> pool_core::take_until(std::size_t wanted,
         if (found.record != nullptr) {
             return found.record;
         }
-        if (status == sys::wait_status::timed_out && sys::clock::now() >= deadline) {
+        const auto now = sys::clock::now();
+        if (now >= deadline) {
             return fail(errc::timed_out);
         }
-        // Time alone brings back what rests for the budget: nobody wakes us for that.
-        const auto until =
-            found.over_budget ? std::min(deadline, sys::clock::now() + budget_.period()) : deadline;
-        status = waiters_.sleep(ticket, usable, until);
+        const auto retry = found.retry_after.count() == 0 ? deadline : now + found.retry_after;
+        waiters_.sleep(ticket, usable, std::min(deadline, retry));
     }
 }
 
@@ -244,7 +281,7 @@ inline pool_stats pool_core::stats() const noexcept {
     pool_stats to;
     to.class_count = class_count_;
     for (std::size_t index = 0; index < class_count_; ++index) {
-        to.classes_storage[index] = slabs_[index].stats();
+        to.classes[index] = slabs_[index].stats();
     }
     to.lent_detached_bytes = budget_.detached_bytes(lent_now());
     to.lent_budget_bytes = budget_.limit();

@@ -43,7 +43,7 @@ public:
         for (const auto step : {&pool_creation::make_memory, &pool_creation::open_slabs,
                                 &pool_creation::prove_lending, &pool_creation::lock}) {
             if (auto done = (this->*step)(); !done) {
-                core_->drop_reference();
+                delete core_;
                 return fail(done.error());
             }
         }
@@ -121,12 +121,20 @@ private:
     }
 
     [[nodiscard]] result<void> make_memory() noexcept {
-        const bool small_pages = options_.lending != lending::never;
-        auto data = shared_memory::create("zcpool-data", layout_.data_bytes, small_pages);
+        const auto use = options_.lending == lending::never ? page_use::fixed : page_use::renewable;
+        auto data = shared_memory::create("zcpool-data", layout_.data_bytes, use);
+        if (!data && data.error() == errc::unsupported) {
+            report_.explain(
+                "lending needs MADV_POPULATE_WRITE (Linux 5.14), which this kernel does not have; "
+                "create the "
+                "pool with lending::never");
+            return fail(errc::unsupported);
+        }
         if (!data) {
             return refused("the data memory", layout_.data_bytes, data.error());
         }
-        auto control = shared_memory::create("zcpool-control", layout_.control_bytes, false);
+        auto control =
+            shared_memory::create("zcpool-control", layout_.control_bytes, page_use::control);
         if (!control) {
             return refused("the control memory", layout_.control_bytes, control.error());
         }
@@ -188,6 +196,15 @@ private:
                 return fail(errc::renewal_ineffective);
             }
         }
+        // Not being able to is no reason to fail: whoever maps the pool could write to it anyway.
+        if (auto read_only = core_->data_.file().reopen_read_only()) {
+            core_->read_only_ = std::move(*read_only);
+        } else {
+            report_.explain(
+                "no read-only descriptor for sinks (%s): is /proc mounted? they get the writable "
+                "one",
+                std::strerror(read_only.error().value()));
+        }
         core_->lending_ = options_.lending;
         report_.lending = options_.lending;
         return {};
@@ -210,7 +227,7 @@ private:
         report_.explain(
             "%s (%zu bytes) was refused: %s; check free memory, the container's memory limit "
             "and the limit of open files",
-            what, bytes, std::strerror(why.value()));
+            what, bytes, why.message().c_str());
         return fail(why);
     }
 

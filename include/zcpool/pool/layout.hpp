@@ -18,6 +18,7 @@
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/lent_budget.hpp>
 #include <zcpool/pool/slot_word.hpp>
 #include <zcpool/ring/free_store.hpp>
@@ -30,22 +31,6 @@ struct class_spec {
     std::uint64_t slot_bytes = 0;
     std::uint64_t slots = 0;
 };
-
-/// What one class counts, for ever, in control memory. Wraps after 2^64.
-struct class_counters {
-    alignas(cache_line) atomic<std::uint64_t> acquired;
-    alignas(cache_line) atomic<std::uint64_t> released;
-    alignas(cache_line) atomic<std::uint64_t> high_water;
-    atomic<std::uint64_t> exhausted;     ///< acquires that found no slot
-    atomic<std::uint64_t> waited;        ///< acquires that slept
-    atomic<std::uint64_t> spilled;       ///< acquires that took a slot of a larger class than fits
-    atomic<std::uint64_t> lent;          ///< slots handed to a call without a receipt
-    atomic<std::uint64_t> renewed;       ///< slots whose pages were replaced
-    atomic<std::uint64_t> quarantined;   ///< times that replacing the pages failed
-    atomic<std::uint64_t> copied_bytes;  ///< bytes that a sink without a receipt had to copy
-    alignas(cache_line) atomic<std::uint32_t> waiters;
-};
-static_assert(sizeof(class_counters) == 4 * cache_line, "part of the control layout");
 
 /// The beginning of control memory.
 struct control_header {

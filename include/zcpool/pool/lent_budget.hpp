@@ -71,6 +71,12 @@ public:
         return false;
     }
 
+    /// Whether try_detach() would allow it, as far as can be told without counting.
+    [[nodiscard]] bool may_detach(lent_stamp now, lent_stamp last_sent,
+                                  std::size_t bytes) const noexcept {
+        return now >= last_sent + settle_ || has_room(now, bytes);
+    }
+
     /// Whether a slot of `bytes` could be lent and its pages replaced at once without exceeding the
     /// limit.
     [[nodiscard]] bool has_room(lent_stamp now, std::size_t bytes) const noexcept {

@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include <zcpool/base/config.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/core.hpp>
@@ -22,17 +23,17 @@
 namespace zcpool {
 
 /// A non-owning handle to any pool, for code that need not know its class list. Valid while the
-/// pool object lives.
+/// pool lives, also when that is moved meanwhile.
 ///
 /// Sharing: any thread; a pointer's worth, go by value.
-class pool_view {
+class pool_view final {
 public:
     /// Takes the smallest slot that holds `bytes`; of 0 bytes, the smallest there is.
     ///
     /// Returns: an empty buffer when there is none: too large, exhausted or closed.
-    /// Complexity: O(1); when the class is full, a sweep of its slot words once after each release.
-    /// Concurrency: lock-free; any thread. No allocation; no system call unless the slot was lent
-    /// (then its pages are replaced).
+    /// Complexity: O(classes + slots / 4096); when the class is full, a sweep of its slot words
+    /// once after each release. Concurrency: lock-free; any thread. No allocation; no system call
+    /// unless the slot was lent (then its pages are replaced).
     [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
         return acquire(bytes).value_or(buffer{});
     }
@@ -57,35 +58,38 @@ public:
         return wrap(core_->take_until(index, deadline));
     }
 
-    /// Like acquire_until() with a deadline from now on. Expects: `patience` fits the clock's range
-    /// when added to now.
+    /// Like acquire_until() with a deadline from now on; one beyond the clock's range is none.
     template <class Rep, class Period>
     [[nodiscard]] result<buffer> acquire_for(
-        std::size_t bytes, std::chrono::duration<Rep, Period> patience) const noexcept {
-        return acquire_until(
-            bytes, sys::clock::now() + std::chrono::duration_cast<sys::clock::duration>(patience));
+        std::size_t bytes, std::chrono::duration<Rep, Period> timeout) const noexcept {
+        return acquire_until(bytes, sys::deadline_after(timeout));
     }
 
-    /// Fills a span with buffers of at least `bytes` each.
+    /// Puts buffers of at least `bytes` each into a span, in place of what was there.
     ///
-    /// Returns: how many it filled, from the front, before the pool could give no more.
+    /// Returns: how many, from the front, before the pool could give no more; the rest of the span
+    /// stays as it was.
     [[nodiscard]] std::size_t acquire_many(std::size_t bytes,
                                            std::span<buffer> into) const noexcept {
         std::size_t filled = 0;
         for (buffer& each : into) {
-            each = try_acquire(bytes);
-            if (!each) {
+            buffer next = try_acquire(bytes);
+            if (!next) {
                 break;
             }
+            each = std::move(next);
             ++filled;
         }
         return filled;
     }
 
-    /// Bytes of the largest slots: what a single buffer can hold.
-    [[nodiscard]] std::size_t largest() const noexcept {
-        return core_->slot_bytes(core_->class_count() - 1);
+    [[nodiscard]] std::size_t class_count() const noexcept { return core_->class_count(); }
+    /// Bytes of the slots of a class, smallest first. Expects: `index < class_count()`.
+    [[nodiscard]] std::size_t slot_bytes(std::size_t index) const noexcept {
+        return core_->slot_bytes(index);
     }
+    /// Bytes of the largest slots: what a single buffer can hold.
+    [[nodiscard]] std::size_t largest() const noexcept { return slot_bytes(class_count() - 1); }
 
     /// Replaces the pages of up to `most` slots that rest because they were lent, in an idle
     /// moment, so that a later acquire need not. Returns: how many.
@@ -101,7 +105,10 @@ public:
     /// What the pool was granted when it was created.
     [[nodiscard]] const creation_report& report() const noexcept { return core_->report(); }
 
-protected:
+private:
+    template <class Classes, pool_policy Policy>
+    friend class pool;
+
     explicit pool_view(pool_core* core) noexcept : core_(core) {}
 
     [[nodiscard]] result<buffer> acquire_from(std::size_t index) const noexcept {
@@ -111,11 +118,6 @@ protected:
         return wrap(core_->take(index));
     }
 
-    [[nodiscard]] pool_core* core() const noexcept { return core_; }
-    [[nodiscard]] pool_core* give_up() noexcept { return std::exchange(core_, nullptr); }
-    void hold(pool_core* core) noexcept { core_ = core; }
-
-private:
     [[nodiscard]] static result<buffer> wrap(result<slot_record*> taken) noexcept {
         if (!taken) {
             return fail(taken.error());
@@ -133,7 +135,7 @@ private:
 /// it; the memory goes with the last buffer or slice. Not for: objects with constructors, or sizes
 /// below a page.
 template <class Classes, pool_policy Policy = pool_policy{}>
-class pool : public pool_view {
+class pool {
 public:
     static_assert(Classes::count >= 1, "pool: the first argument is a size_classes<...>");
 
@@ -160,35 +162,73 @@ public:
     }
 
     /// Leaves `other` without a pool: it may only be destroyed or assigned to.
-    pool(pool&& other) noexcept : pool_view(other.give_up()) {}
+    pool(pool&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
     pool& operator=(pool&& other) noexcept {
         if (this != &other) {
             destroy();
-            hold(other.give_up());
+            core_ = std::exchange(other.core_, nullptr);
         }
         return *this;
     }
     ~pool() { destroy(); }
 
-    /// pool_view::acquire(), with the class found by the compile-time list.
-    [[nodiscard]] result<buffer> acquire(std::size_t bytes) const noexcept {
-        return acquire_from(Classes::index_for(bytes));
-    }
+    /// The pool for code that does not know its class list.
+    [[nodiscard]] operator pool_view() const& noexcept {
+        return view();
+    }  // NOLINT: meant to be implicit
+    operator pool_view() const&& = delete;
 
-    /// pool_view::try_acquire(), with the class found by the compile-time list.
+    /// As pool_view::acquire(), with the class found by the compile-time list.
+    [[nodiscard]] result<buffer> acquire(std::size_t bytes) const noexcept {
+        return view().acquire_from(Classes::index_for(bytes));
+    }
+    /// As pool_view::try_acquire(), with the class found by the compile-time list.
     [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
         return acquire(bytes).value_or(buffer{});
     }
+    /// As pool_view::acquire_until().
+    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes,
+                                               sys::clock::time_point deadline) const noexcept {
+        return view().acquire_until(bytes, deadline);
+    }
+    /// As pool_view::acquire_for().
+    template <class Rep, class Period>
+    [[nodiscard]] result<buffer> acquire_for(
+        std::size_t bytes, std::chrono::duration<Rep, Period> timeout) const noexcept {
+        return view().acquire_for(bytes, timeout);
+    }
+    /// As pool_view::acquire_many().
+    [[nodiscard]] std::size_t acquire_many(std::size_t bytes,
+                                           std::span<buffer> into) const noexcept {
+        return view().acquire_many(bytes, into);
+    }
+    /// As pool_view::renew_resting().
+    std::size_t renew_resting(std::size_t most) const noexcept {
+        return view().renew_resting(most);
+    }
+    /// As pool_view::close().
+    void close() const noexcept { view().close(); }
+    [[nodiscard]] bool is_closed() const noexcept { return view().is_closed(); }
+    [[nodiscard]] pool_stats stats() const noexcept { return view().stats(); }
+    /// As pool_view::report().
+    [[nodiscard]] const creation_report& report() const noexcept { return view().report(); }
 
 private:
-    explicit pool(pool_core* core) noexcept : pool_view(core) {}
+    explicit pool(pool_core* core) noexcept : core_(core) {}
+
+    [[nodiscard]] pool_view view() const noexcept {
+        ZCPOOL_ASSERT(core_ != nullptr, "used a pool that was moved from");
+        return pool_view{core_};
+    }
 
     void destroy() noexcept {
-        if (core() != nullptr) {
-            close();
-            give_up()->drop_reference();
+        if (core_ != nullptr) {
+            core_->close();
+            std::exchange(core_, nullptr)->drop_reference();
         }
     }
+
+    pool_core* core_;
 };
 
 }  // namespace zcpool

@@ -2,11 +2,15 @@
 #pragma once
 
 // A file in memory and its mapping: what a pool's data and control are, and how pages are replaced
-// under an address that stays. Source: fallocate(2) FALLOC_FL_PUNCH_HOLE, madvise(2)
-// MADV_POPULATE_WRITE and MADV_NOHUGEPAGE.
+// under an address that stays.
+//
+// Source: fallocate(2) FALLOC_FL_PUNCH_HOLE, madvise(2) MADV_POPULATE_WRITE, MADV_NOHUGEPAGE and
+// MADV_DONTFORK.
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -18,7 +22,15 @@
 
 namespace zcpool {
 
-/// An owned memfd, mapped as a whole, populated and sealed.
+/// What the pages of a memory must be able to do.
+enum class page_use : std::uint8_t {
+    fixed,      ///< nothing
+    renewable,  ///< be replaced: kept to 4 KiB, since a part of a larger one cannot be
+    control,    ///< stay visible in a forked child, which must find out that the slots do not
+};
+
+/// An owned memfd, mapped as a whole, populated and sealed. What is not control memory is not
+/// mapped in a forked child: there a slot could be another owner's at any time.
 ///
 /// Not for memory of other processes, which is attached and checked, not created.
 class shared_memory {
@@ -27,11 +39,10 @@ public:
 
     /// Creates `bytes` of zeroed memory with every page present.
     ///
-    /// `small_pages`: keep to pages of 4 KiB, without which renew() of less than a huge page would
-    /// not detach anything. Errors: the errno of what failed; ENOMEM, ENOSPC or EFAULT when memory
-    /// is short.
+    /// `pages`: what they must be able to do. Errors: the errno of what failed; ENOMEM, ENOSPC or
+    /// EFAULT when memory is short; `unsupported` for renewable pages before Linux 5.14.
     [[nodiscard]] static result<shared_memory> create(const char* name, std::size_t bytes,
-                                                      bool small_pages) noexcept {
+                                                      page_use use) noexcept {
         auto file = sys::memfd::create(name, bytes);
         if (!file) {
             return fail(file.error());
@@ -40,11 +51,16 @@ public:
         if (!pages) {
             return fail(pages.error());
         }
-        shared_memory memory{std::move(*file), std::move(*pages)};
-        if (small_pages) {
+        shared_memory memory{std::move(*file), std::move(*pages), use};
+        if (use == page_use::renewable) {
             // A kernel without huge pages refuses the advice with EINVAL; verify_renewal() is the
             // proof either way.
             static_cast<void>(memory.pages_.advise(0, bytes, MADV_NOHUGEPAGE));
+        }
+        if (use != page_use::control) {
+            if (auto done = memory.pages_.advise(0, bytes, MADV_DONTFORK); !done) {
+                return fail(done.error());
+            }
         }
         if (auto done = memory.fill(0, bytes); !done) {
             return fail(done.error());
@@ -68,61 +84,70 @@ public:
         return fill(offset, bytes);
     }
 
-    /// Proves on a range of free memory that renew() really detaches: puts its first page into a
-    /// pipe, renews, writes something else, and reads what the pipe holds.
+    /// Proves on a range of free memory that renew() really detaches: puts its first and its last
+    /// page into a pipe, renews, writes something else, and reads what the pipe holds.
     ///
     /// Returns: whether the pipe kept the old bytes. Errors: the errno of what failed.
     [[nodiscard]] result<bool> verify_renewal(std::size_t offset,
                                               std::size_t bytes) const noexcept {
-        constexpr std::byte before{0x5A};
-        constexpr std::byte after{0xA5};
+        constexpr int before = 0x5A;
+        constexpr int after = 0xA5;
+        const std::size_t probed[] = {offset, offset + bytes - page_size};
         auto pipe = sys::pipe::create();
         if (!pipe) {
             return fail(pipe.error());
         }
-        std::memset(data() + offset, static_cast<int>(before), page_size);
-        if (auto moved = pipe->fill_from(fd(), offset, page_size); !moved) {
-            return fail(moved.error());
+        for (const std::size_t page : probed) {
+            std::memset(data() + page, before, page_size);
+            if (auto moved = pipe->fill_from(fd(), page, page_size); !moved) {
+                return fail(moved.error());
+            }
         }
         if (auto done = renew(offset, bytes); !done) {
             return fail(done.error());
         }
-        std::memset(data() + offset, static_cast<int>(after), page_size);
-        std::byte held[page_size];
+        for (const std::size_t page : probed) {
+            std::memset(data() + page, after, page_size);
+        }
+        std::byte held[2 * page_size];
         auto got = pipe->read(held, sizeof held);
-        std::memset(data() + offset, 0, page_size);
+        for (const std::size_t page : probed) {
+            std::memset(data() + page, 0, page_size);
+        }
         if (!got) {
             return fail(got.error());
         }
-        for (std::size_t i = 0; i < *got; ++i) {
-            if (held[i] != before) {
-                return false;
-            }
-        }
-        return *got != 0;
+        const auto is_old = [](std::byte each) { return each == std::byte{before}; };
+        return *got == sizeof held && std::all_of(held, held + sizeof held, is_old);
     }
 
+    [[nodiscard]] const sys::memfd& file() const noexcept { return file_; }
     [[nodiscard]] std::byte* data() const noexcept { return pages_.data(); }
     [[nodiscard]] std::size_t size() const noexcept { return pages_.size(); }
     [[nodiscard]] int fd() const noexcept { return file_.fd(); }
     [[nodiscard]] const sys::mapping& pages() const noexcept { return pages_; }
 
 private:
-    shared_memory(sys::memfd file, sys::mapping pages) noexcept
-        : file_(std::move(file)), pages_(std::move(pages)) {}
+    shared_memory(sys::memfd file, sys::mapping pages, page_use use) noexcept
+        : file_(std::move(file)), pages_(std::move(pages)), use_(use) {}
 
     [[nodiscard]] result<void> fill(std::size_t offset, std::size_t bytes) const noexcept {
         auto done = pages_.populate(offset, bytes);
-        if (!done && sys::is_errno(done.error(), EINVAL)) {
-            // Before Linux 5.14: the pages are allocated in the file, and mapped at the first
-            // touch.
-            return file_.allocate(offset, bytes);
+        if (done || !sys::is_errno(done.error(), EINVAL)) {
+            return done;
         }
-        return done;
+        // Before Linux 5.14 the pages can only be allocated in the file, and are mapped at the
+        // first touch. That does not heed MADV_NOHUGEPAGE: a slot may end in the middle of a large
+        // page, whose part no punch would detach.
+        if (use_ == page_use::renewable) {
+            return fail(errc::unsupported);
+        }
+        return file_.allocate(offset, bytes);
     }
 
     sys::memfd file_;
     sys::mapping pages_;
+    page_use use_ = page_use::fixed;
 };
 
 }  // namespace zcpool

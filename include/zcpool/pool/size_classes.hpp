@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <functional>
 
 #include <zcpool/base/align.hpp>
 #include <zcpool/base/config.hpp>
@@ -36,7 +35,8 @@ struct size_classes {
 
     /// Whether each size is larger than the one before.
     static constexpr bool is_increasing =
-        std::adjacent_find(bytes.begin(), bytes.end(), std::greater_equal{}) == bytes.end();
+        std::adjacent_find(bytes.begin(), bytes.end(),
+                           [](std::size_t a, std::size_t b) { return a >= b; }) == bytes.end();
     static_assert(is_increasing, "size_classes: the slot sizes must be strictly increasing");
 
     /// The smallest class whose slots hold `wanted` bytes; `count` when none does.

@@ -4,6 +4,8 @@
 // All slots of one size class: finding a free one, giving it back, and renewing those that were
 // lent.
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +16,7 @@
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/lent_budget.hpp>
 #include <zcpool/pool/shared_memory.hpp>
@@ -34,7 +37,10 @@ enum class search : std::uint8_t {
 /// What came of looking for a free slot.
 struct taken_slot {
     slot_record* record = nullptr;  ///< null: none
-    bool over_budget = false;       ///< slots rest whose pages may be replaced only later
+
+    /// When to look again although nobody released anything: slots rest over the budget, or are
+    /// being renewed, or could not be. 0: only a release brings one back.
+    std::chrono::milliseconds retry_after{0};
 };
 
 /// The slots of one size class: a view of shared memory plus this process's records.
@@ -98,7 +104,7 @@ public:
         if (found.record != nullptr) {
             return found;
         }
-        return sweep(me, how, found.over_budget);
+        return sweep(me, how);
     }
 
     /// Gives up this process's share of a slot. Returns: whether a slot came free by it.
@@ -140,49 +146,38 @@ public:
                 !shared.grant(record.generation, me, kernel_holder)) {
                 return false;
             }
-            count(counters().lent);
+            add(counters().lent);
         }
         // relaxed: for the budget's account, which orders nothing.
         stamp(slot).store(now, memory_order_relaxed);
         return true;
     }
 
-    /// Replaces the pages of resting slots ahead of need. Returns: how many became free, at most
-    /// `most`.
+    /// Replaces the pages of resting slots ahead of need, and makes them free. Returns: how many,
+    /// at most `most`.
     std::size_t renew_resting(holder_set me, std::size_t most) noexcept {
         std::size_t renewed = 0;
-        while (renewed < most) {
-            const taken_slot found = take_resting(me);
-            if (found.record == nullptr) {
+        for (auto i = no_index; renewed < most && (i = resting_.pop()) != no_index;) {
+            const renewal outcome = clean(i, me);
+            if (outcome == renewal::over_budget) {
+                resting_.push(i);
                 break;
             }
-            // Not through give_back(): a slot that nobody acquired was not released either.
-            word(to_number(found.record->slot)).drop(found.record->generation, me);
-            store_.push(to_number(found.record->slot));
-            ++renewed;
+            if (outcome == renewal::cleaned) {
+                word(i).free_cleaned();
+                store_.push(i);
+                ++renewed;
+            }
         }
         return renewed;
     }
 
-    /// Counts a slot that was handed out.
-    void count_acquired() noexcept {
-        // relaxed: a counter.
-        const auto acquired = counters().acquired.fetch_add(1, memory_order_relaxed) + 1;
-        // relaxed: a counter.
-        const auto in_use = acquired - counters().released.load(memory_order_relaxed);
-        // relaxed: a counter.
-        auto highest = counters().high_water.load(memory_order_relaxed);
-        // `in_use` beyond the slots means that releases overtook us between the two looks.
-        while (in_use > highest && in_use <= layout_.slots) {
-            // relaxed: a counter.
-            if (counters().high_water.compare_exchange_weak(highest, in_use, memory_order_relaxed,
-                                                            memory_order_relaxed)) {
-                break;
-            }
-        }
+    [[nodiscard]] class_stats stats() const noexcept {
+        class_stats now = counters().read();
+        now.slot_bytes = layout_.slot_bytes;
+        now.slots = layout_.slots;
+        return now;
     }
-
-    [[nodiscard]] class_stats stats() const noexcept;
 
     [[nodiscard]] class_counters& counters() const noexcept {
         return *at<class_counters>(layout_.counters);
@@ -194,14 +189,8 @@ public:
         return *at<slot_word>(layout_.words + slot * layout_.word_stride);
     }
 
-    /// Adds one to a counter.
-    static void count(atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
-        // relaxed: a counter.
-        counter.fetch_add(by, memory_order_relaxed);
-    }
-
 private:
-    enum class renewal : std::uint8_t { renewed, lost, over_budget, failed };
+    enum class renewal : std::uint8_t { cleaned, lost, over_budget, failed };
 
     template <class T>
     [[nodiscard]] T* at(std::size_t offset) const noexcept {
@@ -223,33 +212,49 @@ private:
         return &records_[slot];
     }
 
-    /// Claims a resting slot and replaces its pages; the caller owns it after `renewed`.
-    [[nodiscard]] renewal renew(std::uint32_t slot, holder_set me) noexcept {
-        if (slot >= layout_.slots || !word(slot).claim_resting(me)) {
+    /// Claims a resting slot and replaces its pages; after `cleaned` the caller says what it
+    /// becomes.
+    [[nodiscard]] renewal clean(std::uint32_t slot, holder_set me) noexcept {
+        if (slot >= layout_.slots) {
             return renewal::lost;
         }
         // relaxed: for the budget's account, which orders nothing.
         const auto last_sent = stamp(slot).load(memory_order_relaxed);
-        if (!budget_.try_detach(lent_now(), last_sent, layout_.slot_bytes)) {
+        const lent_stamp now = lent_now();
+        if (!budget_.may_detach(now, last_sent, layout_.slot_bytes)) {
+            return renewal::over_budget;
+        }
+        if (!word(slot).claim_resting(me)) {
+            return renewal::lost;
+        }
+        if (!budget_.try_detach(now, last_sent, layout_.slot_bytes)) {
             word(slot).keep_resting();
             return renewal::over_budget;
         }
         if (!data_->renew(layout_.data + slot * layout_.slot_bytes, layout_.slot_bytes)) {
+            // relaxed: for the budget's account: its pages are counted, and no further try detaches
+            // them again.
+            stamp(slot).store(0, memory_order_relaxed);
             word(slot).quarantine();
-            count(counters().quarantined);
+            add(counters().quarantined);
             return renewal::failed;
         }
+        add(counters().renewed);
+        return renewal::cleaned;
+    }
+
+    /// Makes a cleaned slot the cleaner's.
+    [[nodiscard]] slot_record* own_cleaned(std::uint32_t slot, holder_set me) noexcept {
         records_[slot].generation = word(slot).finish_cleaning(me);
-        count(counters().renewed);
-        return renewal::renewed;
+        return &records_[slot];
     }
 
     [[nodiscard]] taken_slot take_resting(holder_set me) noexcept {
         for (auto i = resting_.pop(); i != no_index; i = resting_.pop()) {
-            switch (renew(i, me)) {
-                case renewal::renewed: return {&records_[i]};
-                case renewal::over_budget: resting_.push(i); return {nullptr, true};
-                case renewal::failed:  // the sweep tries it again
+            switch (clean(i, me)) {
+                case renewal::cleaned: return {own_cleaned(i, me)};
+                case renewal::over_budget: resting_.push(i); return {};  // the sweep says when
+                case renewal::failed:                                    // the sweep tries it again
                 case renewal::lost: break;
             }
         }
@@ -258,42 +263,54 @@ private:
 
     /// Looks at every slot word, because hints may be lost: only after this is "exhausted" the
     /// truth.
-    [[nodiscard]] taken_slot sweep(holder_set me, search how, bool over_budget) noexcept {
-        // sync(came-back): acquire; what was back before this count was read is seen below.
+    ///
+    /// A sweep that saw nothing but slots in use is noted, and not repeated before something was
+    /// released: such slots come back by a release only. One that saw a slot rest, or being
+    /// cleaned, is not noted: those come back otherwise.
+    [[nodiscard]] taken_slot sweep(holder_set me, search how) noexcept {
+        // sync(came-back): acquire; what was released before this count was read is seen below.
         const auto came_back = counters().released.load(memory_order_acquire);
         // relaxed: a note to ourselves; missing it costs a sweep.
-        if (how == search::quick && fruitless_.load(memory_order_relaxed) == came_back + 1) {
+        if (how == search::quick && all_in_use_.load(memory_order_relaxed) == came_back + 1) {
             return {};
         }
         bool quarantine_tried = false;
-        for (std::uint32_t i = 0; i < layout_.slots; ++i) {
+        taken_slot none;
+        const auto look_again = [&none](std::chrono::milliseconds after) {
+            none.retry_after =
+                none.retry_after.count() == 0 ? after : std::min(none.retry_after, after);
+        };
+        // Each sweep begins elsewhere: a slot that stays in quarantine stands before others once.
+        // relaxed: any beginning will do.
+        const auto begin = sweeps_.fetch_add(1, memory_order_relaxed);
+        for (std::uint32_t n = 0; n < layout_.slots; ++n) {
+            const auto i = static_cast<std::uint32_t>((begin + n) % layout_.slots);
             const slot_status status = word(i).was();
             if (status.state == slot_state::free) {
                 if (slot_record* record = claim(i, me)) {
                     store_.rebuild();
                     return {record};
                 }
-                continue;
-            }
-            if (!slot_word::is_resting(status) || over_budget ||
-                (status.state == slot_state::quarantine && quarantine_tried)) {
-                continue;
-            }
-            switch (renew(i, me)) {
-                case renewal::renewed: return {&records_[i]};
-                case renewal::over_budget: over_budget = true; break;
-                case renewal::failed:
-                    quarantine_tried = true;
-                    break;  // what fails once mostly fails for all
-                case renewal::lost: break;
+            } else if (status.state == slot_state::cleaning) {
+                look_again(short_while);  // it may fail, which no release would tell
+            } else if (slot_word::is_resting(status) && (status.state != slot_state::quarantine ||
+                                                         !std::exchange(quarantine_tried, true))) {
+                switch (clean(i, me)) {
+                    case renewal::cleaned: return {own_cleaned(i, me)};
+                    case renewal::over_budget: look_again(budget_.period()); break;
+                    case renewal::failed: quarantine_tried = true; [[fallthrough]];
+                    case renewal::lost: look_again(short_while); break;
+                }
             }
         }
-        if (!over_budget && !quarantine_tried) {
+        if (none.retry_after.count() == 0) {
             // relaxed: a note to ourselves.
-            fruitless_.store(came_back + 1, memory_order_relaxed);
+            all_in_use_.store(came_back + 1, memory_order_relaxed);
         }
-        return {nullptr, over_budget};
+        return none;
     }
+
+    static constexpr std::chrono::milliseconds short_while{10};
 
     class_layout layout_;
     const shared_memory* data_ = nullptr;
@@ -302,31 +319,9 @@ private:
     bitmap_store store_;
     index_ring resting_;
     std::unique_ptr<slot_record[]> records_;
+    atomic<std::uint64_t> sweeps_;
     atomic<std::uint64_t>
-        fruitless_;  // `released` + 1 at the last sweep that found nothing at all; 0: none yet
+        all_in_use_;  // `released` + 1 at the last sweep that saw all slots in use; 0: none yet
 };
-
-inline class_stats slab::stats() const noexcept {
-    const class_counters& from = counters();
-    const auto read = [](const atomic<std::uint64_t>& counter) {
-        // relaxed: a counter.
-        return counter.load(memory_order_relaxed);
-    };
-    class_stats to;
-    to.slot_bytes = layout_.slot_bytes;
-    to.slots = layout_.slots;
-    to.released = read(from.released);  // first, so that in_use cannot come out below zero
-    to.acquired = read(from.acquired);
-    to.in_use = to.acquired - to.released;
-    to.high_water = read(from.high_water);
-    to.exhausted = read(from.exhausted);
-    to.waited = read(from.waited);
-    to.spilled = read(from.spilled);
-    to.lent = read(from.lent);
-    to.renewed = read(from.renewed);
-    to.quarantined = read(from.quarantined);
-    to.copied_bytes = read(from.copied_bytes);
-    return to;
-}
 
 }  // namespace zcpool

@@ -203,6 +203,17 @@ public:
         return next;
     }
 
+    /// Makes a cleaned slot free.
+    ///
+    /// Expects: the caller's claim_resting() succeeded.
+    void free_cleaned() noexcept {
+        // relaxed: while it is being cleaned, only the cleaner changes it.
+        const auto next = next_generation(decode(word_.load(memory_order_relaxed)).generation);
+        // sync(slot): release; the next owner sees fresh pages.
+        // sync(wake): seq_cst; as in drop().
+        word_.store(encode({next, slot_state::free, 0}), memory_order_seq_cst);
+    }
+
     /// Puts a slot that could not be cleaned aside.
     ///
     /// Expects: the caller's claim_resting() succeeded.

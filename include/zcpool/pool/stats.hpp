@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include <zcpool/base/index.hpp>
 
@@ -18,7 +17,7 @@ struct class_stats {
     std::uint32_t slots = 0;
     std::uint64_t in_use = 0;  ///< slots held by a buffer or slice
     std::uint64_t high_water =
-        0;  ///< the most slots in use at a time; may be one too high a concurrent thread
+        0;  ///< the most slots in use at a time; concurrent threads may add one each
     std::uint64_t acquired = 0;   ///< slots handed out, ever
     std::uint64_t released = 0;   ///< slots that came back, ever
     std::uint64_t exhausted = 0;  ///< acquires that found no slot
@@ -36,15 +35,18 @@ struct class_stats {
 /// snapshot.
 struct pool_stats {
     std::size_t class_count = 0;
-    std::array<class_stats, max_classes> classes_storage{};
+    std::array<class_stats, max_classes> classes{};
     std::size_t lent_detached_bytes =
         0;  ///< replaced pages that the kernel may still hold; an upper bound
     std::size_t lent_budget_bytes = 0;  ///< what that may come to
 
-    /// One element a size class, smallest first.
-    [[nodiscard]] std::span<const class_stats> classes() const noexcept {
-        return std::span{classes_storage}.first(class_count);
+    /// The counters of a class, smallest first. Expects: `index < size()`.
+    [[nodiscard]] const class_stats& operator[](std::size_t index) const noexcept {
+        return classes[index];
     }
+    [[nodiscard]] std::size_t size() const noexcept { return class_count; }
+    [[nodiscard]] const class_stats* begin() const noexcept { return classes.data(); }
+    [[nodiscard]] const class_stats* end() const noexcept { return classes.data() + class_count; }
 };
 
 }  // namespace zcpool

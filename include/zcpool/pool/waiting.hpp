@@ -45,9 +45,10 @@ public:
 
     /// Sleeps until a wake-up for one of `classes`, unless one came since the ticket; at most until
     /// `deadline`.
-    sys::wait_status sleep(std::uint32_t ticket, std::uint32_t classes,
-                           sys::clock::time_point deadline) noexcept {
-        return sys::futex_wait(*sequence_, ticket, classes, deadline);
+    void sleep(std::uint32_t ticket, std::uint32_t classes,
+               sys::clock::time_point deadline) noexcept {
+        // Why it ended makes no difference: the waiter looks for a slot, and at the clock.
+        static_cast<void>(sys::futex_wait(*sequence_, ticket, classes, deadline));
     }
 
     /// Counts a waiter for as long as it lives: step (1).

@@ -69,8 +69,9 @@ public:
 
     /// Appends an index.
     ///
-    /// Expects: `index != no_index`. Returns: false when the ring was full.
-    /// Concurrency: lock-free; any thread or process. A death inside loses this hint at most.
+    /// Expects: `index != no_index`. Returns: false when the ring was full, or looked so to a
+    /// thread with an old view. Concurrency: lock-free; any thread or process. A death inside loses
+    /// this hint at most.
     bool push(std::uint32_t index) noexcept {
         ZCPOOL_ASSERT(index != no_index, "no_index is not an index");
         // relaxed: the compare-exchange below settles it.
@@ -108,13 +109,23 @@ public:
             // relaxed: a tail that is too old only hides what was appended this moment.
             const std::uint64_t tail = positions_->tail.load(memory_order_relaxed);
             // The sign of the difference, so that the counters may start over.
-            if (static_cast<std::int64_t>(tail - head) <= 0) {
+            const auto waiting = static_cast<std::int64_t>(tail - head);
+            if (waiting <= 0) {
                 return no_index;
             }
+            // More than there are cells: our head is old, or another process scribbled. Only a lap
+            // is worth a look.
+            const std::uint64_t next = waiting > static_cast<std::int64_t>(cells_.size())
+                                           ? tail - cells_.size()
+                                           : head + 1;
             // relaxed: win the position; the exchange of the cell takes the content, whole or not
             // at all.
-            if (!positions_->head.compare_exchange_weak(head, head + 1, memory_order_relaxed,
+            if (!positions_->head.compare_exchange_weak(head, next, memory_order_relaxed,
                                                         memory_order_relaxed)) {
+                continue;
+            }
+            if (next != head + 1) {
+                head = next;
                 continue;
             }
             // relaxed: a hint; the claim of the slot word orders what is in the slot.

@@ -31,7 +31,7 @@ inline constexpr std::size_t parts_a_call = 64;
                                                   std::size_t count) noexcept {
     std::array<iovec, parts_a_call> parts;
     for (std::size_t i = 0; i < count; ++i) {
-        const slice& each = queue.begin()[i];
+        const slice& each = queue.slices()[i];
         parts[i] = {const_cast<std::byte*>(each.data()), each.size()};
     }
     const std::span list = std::span{parts}.first(count);

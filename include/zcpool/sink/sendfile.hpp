@@ -39,21 +39,16 @@ struct sendfile_options {
 /// a large one), adopted memory, pools that never lend, and everything while the pool's lent budget
 /// is used up (counted as fallback).
 ///
-/// Expects: a stream socket in any mode, or a non-blocking pipe. sendfile(2) knows no MSG_NOSIGNAL:
-/// the program must ignore SIGPIPE. On a blocking socket flush() blocks: make it non-blocking.
-/// Sharing: one thread at a time. Does not own the descriptor, which must outlive it.
+/// Expects: a non-blocking stream socket, or a non-blocking pipe. sendfile(2) knows no
+/// MSG_NOSIGNAL: the program must ignore SIGPIPE. On a blocking socket flush() blocks: make it
+/// non-blocking. Sharing: one thread at a time. Does not own the descriptor, which must outlive it.
 class sendfile : public outbox {
 public:
     static constexpr receipt receipts = receipt::none;
 
-    /// A descriptor that is not open shows as `failed` at the first flush().
-    explicit sendfile(int fd, sendfile_options options = {}) noexcept : fd_(fd), options_(options) {
-        if (auto answer = sys::is_socket(fd)) {
-            is_socket_ = *answer;
-        } else {
-            give_up(answer.error());
-        }
-    }
+    /// A descriptor that is not open shows as error() at once.
+    explicit sendfile(int fd, sendfile_options options = {}) noexcept
+        : outbox(fd), options_(options) {}
 
     using outbox::push;
     /// Only what is frozen may be sent without a receipt: the owner of a buffer could write while
@@ -109,7 +104,7 @@ private:
     [[nodiscard]] result<std::size_t> copy_run(std::size_t fallback) noexcept {
         std::size_t count = 1;
         while (count < queue_.slice_count() && count < parts_a_call &&
-               !wants_lending(queue_.begin()[count])) {
+               !wants_lending(queue_.slices()[count])) {
             ++count;
         }
         auto sent = copy_out(fd_, is_socket_, queue_, count);
@@ -126,7 +121,6 @@ private:
         return sent;
     }
 
-    int fd_;
     sendfile_options options_;
     bool is_socket_ = false;
     bool can_send_files_ = true;

@@ -9,13 +9,16 @@
 #include <system_error>
 #include <utility>
 
+#include <zcpool/base/errc.hpp>
 #include <zcpool/chain/chain.hpp>
 #include <zcpool/chain/slice.hpp>
+#include <zcpool/pool/buffer.hpp>
+#include <zcpool/sys/transfer.hpp>
 
 namespace zcpool::sink {
 
 /// What flush() came to.
-enum class state : std::uint8_t {
+enum class [[nodiscard]] state : std::uint8_t {
     done,     ///< everything that was pushed is out, and no memory is held
     blocked,  ///< the descriptor takes no more now: wait for interest(), then flush again
     pending,  ///< everything was handed over, but the kernel still holds memory; completions will
@@ -46,27 +49,50 @@ struct stats {
         0;  ///< of the copied: those that this sink would have lent but might not
 };
 
-/// The queue and the error that every sink keeps. Base of the sinks; use those.
+/// The descriptor, the queue and the error that every sink keeps. Base of the sinks; use those.
 class outbox {
 public:
-    /// Adds bytes behind what was pushed before. Dropped when the sink has failed.
+    /// Adds bytes behind what was pushed before. Dropped when the sink has failed: error() says so
+    /// at once.
     void push(slice tail) noexcept { keep(queue_.append(std::move(tail))); }
-    /// Adds bytes behind what was pushed before. Dropped when the sink has failed.
+    /// Adds bytes behind what was pushed before, and leaves `tail` empty. Dropped when the sink has
+    /// failed.
     void push(chain&& tail) noexcept { keep(queue_.append(std::move(tail))); }
 
     /// Bytes that were pushed and are not out yet.
     [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
     /// Why the sink failed; empty while it works.
     [[nodiscard]] std::error_code error() const noexcept { return error_; }
+    /// What to wait for; nothing when the queue is empty, also because the sink failed.
     [[nodiscard]] sink::interest interest() const noexcept {
         return queue_.empty() ? sink::interest::none : sink::interest::writable;
     }
     [[nodiscard]] const sink::stats& stats() const noexcept { return stats_; }
 
 protected:
-    outbox() noexcept = default;
-    outbox(outbox&&) noexcept = default;
-    outbox& operator=(outbox&&) noexcept = default;
+    /// A descriptor that is not open shows as error() at once.
+    explicit outbox(int fd) noexcept : fd_(fd) {
+        if (auto answer = sys::is_socket(fd)) {
+            is_socket_ = *answer;
+        } else {
+            static_cast<void>(give_up(answer.error()));
+        }
+    }
+    /// Leaves `other` without a descriptor: it fails when it is flushed with something pushed.
+    outbox(outbox&& other) noexcept
+        : fd_(std::exchange(other.fd_, -1)),
+          is_socket_(other.is_socket_),
+          queue_(std::move(other.queue_)),
+          error_(other.error_),
+          stats_(other.stats_) {}
+    outbox& operator=(outbox&& other) noexcept {
+        fd_ = std::exchange(other.fd_, -1);
+        is_socket_ = other.is_socket_;
+        queue_ = std::move(other.queue_);
+        error_ = other.error_;
+        stats_ = other.stats_;
+        return *this;
+    }
     ~outbox() = default;
 
     /// Ends in failure for good and lets go of what was queued.
@@ -76,6 +102,8 @@ protected:
         return state::failed;
     }
 
+    int fd_;
+    bool is_socket_ = false;
     chain queue_;
     std::error_code error_;
     sink::stats stats_;
@@ -83,7 +111,7 @@ protected:
 private:
     void keep(bool appended) noexcept {
         if (!appended) {
-            give_up(make_error_code(errc::out_of_memory));
+            static_cast<void>(give_up(make_error_code(errc::out_of_memory)));
         } else if (error_) {
             queue_.clear();
         }
@@ -95,6 +123,7 @@ private:
 namespace zcpool {
 
 /// One way out for one connection: takes slices and chains, moves them when asked, never blocks.
+/// Without a receipt it must not take a buffer, whose owner could write while the peer reads.
 template <class Sink>
 concept chain_sink =
     std::movable<Sink> && requires(Sink out, const Sink observed, slice one, chain many) {
@@ -106,6 +135,8 @@ concept chain_sink =
         { observed.interest() } noexcept -> std::same_as<sink::interest>;
         { observed.stats() } noexcept -> std::convertible_to<sink::stats>;
         { Sink::receipts } -> std::convertible_to<sink::receipt>;
-    };
+    } && (Sink::receipts != sink::receipt::none || !requires(Sink out, buffer writable) {
+        out.push(std::move(writable));
+    });
 
 }  // namespace zcpool

@@ -17,21 +17,15 @@ namespace zcpool::sink {
 
 /// Sends by copying into the kernel: the memory is free when the call returns.
 ///
-/// Expects: a stream socket in any mode, or a non-blocking pipe, or a file. A pipe whose reader has
-/// gone raises SIGPIPE, which the program should ignore; a socket does not. Sharing: one thread at
-/// a time. Does not own the descriptor, which must outlive it.
+/// Expects: a non-blocking stream socket, or a non-blocking pipe, or a file. A pipe whose reader
+/// has gone raises SIGPIPE, which the program should ignore; a socket does not. Sharing: one thread
+/// at a time. Does not own the descriptor, which must outlive it.
 class write : public outbox {
 public:
     static constexpr receipt receipts = receipt::copied;
 
-    /// A descriptor that is not open shows as `failed` at the first flush().
-    explicit write(int fd) noexcept : fd_(fd) {
-        if (auto answer = sys::is_socket(fd)) {
-            is_socket_ = *answer;
-        } else {
-            give_up(answer.error());
-        }
-    }
+    /// A descriptor that is not open shows as error() at once.
+    explicit write(int fd) noexcept : outbox(fd) {}
 
     using outbox::push;
     /// Sends what a buffer has, which needs no sharing here.
@@ -52,10 +46,6 @@ public:
         }
         return error_ ? state::failed : state::done;
     }
-
-private:
-    int fd_;
-    bool is_socket_ = false;
 };
 
 static_assert(chain_sink<write>);

@@ -17,6 +17,19 @@ namespace zcpool::sys {
 /// The clock of every deadline in this library: CLOCK_MONOTONIC.
 using clock = std::chrono::steady_clock;
 
+/// The time point that lies a duration ahead, or the clock's last one where that is beyond its
+/// range.
+template <class Rep, class Period>
+[[nodiscard]] clock::time_point deadline_after(
+    std::chrono::duration<Rep, Period> timeout) noexcept {
+    using seconds = std::chrono::duration<double>;
+    const auto now = clock::now();
+    if (seconds{timeout} >= seconds{clock::time_point::max() - now}) {
+        return clock::time_point::max();
+    }
+    return now + std::chrono::duration_cast<clock::duration>(timeout);
+}
+
 /// Why a wait ended.
 enum class wait_status : std::uint8_t {
     woken,      ///< somebody woke us, or the word had changed already

@@ -32,6 +32,7 @@ struct kernel {
     static int memfd_create(const char* name, unsigned flags) noexcept {
         return ::memfd_create(name, flags);
     }
+    static int open(const char* path, int flags) noexcept { return ::open(path, flags); }
     static int close(int fd) noexcept { return ::close(fd); }
     static int ftruncate(int fd, off_t bytes) noexcept { return ::ftruncate(fd, bytes); }
     static int fchmod(int fd, mode_t mode) noexcept { return ::fchmod(fd, mode); }

@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 
 #include <cstddef>
+#include <cstdio>
 #include <utility>
 
 #include <zcpool/base/result.hpp>
@@ -80,6 +81,19 @@ public:
     /// instead of detached: the caller keeps the pages small.
     [[nodiscard]] result<void> punch(std::size_t offset, std::size_t bytes) const noexcept {
         return change(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes);
+    }
+
+    /// Opens the same file a second time, for reading only.
+    ///
+    /// Errors: the errno of open; ENOENT where /proc is not mounted.
+    [[nodiscard]] result<unique_fd> reopen_read_only() const noexcept {
+        char path[32];
+        std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd());
+        auto opened = call([&] { return provider::open(path, O_RDONLY | O_CLOEXEC); });
+        if (!opened) {
+            return fail(opened.error());
+        }
+        return unique_fd{*opened};
     }
 
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
