@@ -99,6 +99,18 @@ TEST_CASE("sendfile: may copy what is not sent often, and lends it from then on"
         CHECK(out.stats().lent_bytes == 60'000);
         CHECK(out.stats().fallback_bytes == 0);
     }
+    {
+        // Every slice of a run is counted, not only its first.
+        const auto other = make_pool(lending_options(1, 2));
+        const slice one = make_slice(other, 20'000, 3);
+        const slice two = make_slice(other, 20'000, 4);
+        out.push(one);
+        out.push(two);
+        REQUIRE(out.flush() == sink::state::done);
+        CHECK(one.copied_sends() == 1);
+        CHECK(two.copied_sends() == 1);
+        static_cast<void>(read_exactly(link.peer.get(), 40'000));
+    }
     const slice next = make_slice(pool, 60'000, 2);  // other content in the same slot counts anew
     send(next);
     CHECK(out.stats().lent_bytes == 60'000);

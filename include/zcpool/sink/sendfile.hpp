@@ -114,11 +114,26 @@ private:
             queue_.front().count_copied(fell_back);
             stats_.fallback_bytes += fell_back;
             stats_.copied_bytes += *sent;
-            if (options_.copies_first != 0 && *sent >= queue_.front().size()) {
-                queue_.front().count_copied_send();
-            }
+            count_copied_sends(count, *sent);
         }
         return sent;
+    }
+
+    /// Counts those of the first `count` slices that `sent` bytes brought to their end, where
+    /// lending depends on it.
+    void count_copied_sends(std::size_t count, std::size_t sent) noexcept {
+        if (options_.copies_first == 0) {
+            return;
+        }
+        for (const slice& each : queue_.slices().first(count)) {
+            if (each.size() > sent) {
+                break;
+            }
+            sent -= each.size();
+            if (each.size() >= options_.copy_below) {
+                each.count_copied_send();
+            }
+        }
     }
 
     sendfile_options options_;

@@ -60,6 +60,9 @@ struct kernel {
         return ::getrlimit(RLIMIT_MEMLOCK, limit);
     }
     static int sysinfo(struct ::sysinfo* system) noexcept { return ::sysinfo(system); }
+    static int clock_gettime(clockid_t clock, timespec* now) noexcept {
+        return ::clock_gettime(clock, now);
+    }
     static long system_page_size() noexcept { return ::sysconf(_SC_PAGESIZE); }
 
     static int pipe2(int ends[2], int flags) noexcept { return ::pipe2(ends, flags); }
