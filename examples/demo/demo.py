@@ -9,6 +9,7 @@ behind.
 """
 
 import argparse
+import ctypes
 import hashlib
 import http.client
 import os
@@ -42,6 +43,15 @@ end
 """
 
 
+LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """In a child: ends it when the demo is killed, so that no server outlives it."""
+    pr_set_pdeathsig = 1
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 class Failure(Exception):
     """What ends the demo, in words."""
 
@@ -52,7 +62,8 @@ class Server:
     def __init__(self, program, root, core, options):
         command = [*pinned(core), str(program), "--root", str(root), "--listen", "127.0.0.1:0",
                    "--threads", "1", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                                        preexec_fn=die_with_parent)
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
             self.process.wait()

@@ -7,6 +7,7 @@ cmake/ladder.sh).
 """
 
 import contextlib
+import ctypes
 import os
 import re
 import select
@@ -24,6 +25,15 @@ LADDER = os.environ.get("LADDER", "")
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 
 
+LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """In a child: ends it when the test is killed, so that no server outlives its test."""
+    pr_set_pdeathsig = 1
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 class Server:
     """A running segment_server. Ends it, and checks how it ended, when the `with` block is left."""
 
@@ -32,7 +42,8 @@ class Server:
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [*wrapper, PROGRAM, "--root", str(root), "--listen", "127.0.0.1:0", "--threads",
-             str(threads), *options], stdout=subprocess.PIPE, stderr=self.errors)
+             str(threads), *options], stdout=subprocess.PIPE, stderr=self.errors,
+            preexec_fn=die_with_parent)
         line = read_line(self.process.stdout, 20 * PATIENCE)
         if not line.startswith(b"ready "):
             self.process.kill()
