@@ -7,9 +7,10 @@
 // Head and tail are counters that only grow; a position is won by a compare-exchange on its counter
 // and its cell is then read or written by one exchange. Nobody ever waits for the thread that won a
 // position: a reader that comes before the writer's exchange takes nothing and goes on, and a
-// writer that comes a lap later pushes the old content out. So a thread that stops or dies between
-// its two steps costs at most the hint in that one cell. Rings that hand the cell over by a
-// sequence number (Vyukov's and its descendants) wait there, for ever when a process died.
+// writer that pushes old content out of its cell a lap later appends that again. So a thread that
+// is stopped between its two steps delays one hint, and one that dies there loses it. Rings that
+// hand the cell over by a sequence number (Vyukov's and its descendants) wait there, for ever when
+// a process died.
 //
 // Like the free store it holds hints, not ownership: the sweep of the slot words finds a slot whose
 // hint was lost. That is also why every operation is relaxed: the claim of the slot word orders
@@ -27,7 +28,7 @@
 
 namespace zcpool {
 
-/// A bounded queue of slot indices that may forget one when its user stops in the middle, and never
+/// A bounded queue of slot indices that may forget one when its user dies in the middle, and never
 /// makes one up.
 template <class Ring>
 concept hint_ring = requires(Ring ring, std::uint32_t index) {
@@ -74,28 +75,20 @@ public:
     /// this hint at most.
     bool push(std::uint32_t index) noexcept {
         ZCPOOL_ASSERT(index != no_index, "no_index is not an index");
-        // relaxed: the compare-exchange below settles it.
-        std::uint64_t tail = positions_->tail.load(memory_order_relaxed);
-        for (;;) {
-            // relaxed: a head that is too old only makes the ring look fuller.
-            if (tail - positions_->head.load(memory_order_relaxed) >= cells_.size()) {
-                // relaxed: (1) full, unless our tail is older than that head: then try again with
-                // the new one.
-                if (const auto now = positions_->tail.load(memory_order_relaxed); now != tail) {
-                    tail = now;
-                    continue;
-                }
-                return false;
-            }
-            // relaxed: (2) win the position; the cell's exchange publishes the content.
-            if (positions_->tail.compare_exchange_weak(tail, tail + 1, memory_order_relaxed,
-                                                       memory_order_relaxed)) {
-                break;
+        std::uint64_t tail = 0;
+        if (!win_tail(tail)) {
+            return false;
+        }
+        for (std::uint32_t content = index + 1;;) {
+            // relaxed: a hint; the claim of the slot word orders what is in the slot.
+            content = cells_[cell_of(tail)].exchange(content, memory_order_relaxed);
+            // What stood here belongs to a reader or a writer that was stopped a lap ago. Appending
+            // it can push out another, each of a thread that was stopped; when there is no room the
+            // sweep finds it.
+            if (content == 0 || !win_tail(tail)) {
+                return true;
             }
         }
-        // relaxed: a hint. What stood here belonged to a reader that stopped between its two steps.
-        cells_[cell_of(tail)].exchange(index + 1, memory_order_relaxed);
-        return true;
     }
 
     /// Takes the index that waited longest.
@@ -143,6 +136,28 @@ public:
     }
 
 private:
+    /// Wins the next position to write. Returns: false when there is none.
+    [[nodiscard]] bool win_tail(std::uint64_t& tail) noexcept {
+        // relaxed: the compare-exchange below settles it.
+        tail = positions_->tail.load(memory_order_relaxed);
+        for (;;) {
+            // relaxed: a head that is too old only makes the ring look fuller.
+            if (tail - positions_->head.load(memory_order_relaxed) >= cells_.size()) {
+                // relaxed: (1) full, unless our tail is older than that head: then try again.
+                if (const auto now = positions_->tail.load(memory_order_relaxed); now != tail) {
+                    tail = now;
+                    continue;
+                }
+                return false;
+            }
+            // relaxed: (2) win the position; the cell's exchange publishes the content.
+            if (positions_->tail.compare_exchange_weak(tail, tail + 1, memory_order_relaxed,
+                                                       memory_order_relaxed)) {
+                return true;
+            }
+        }
+    }
+
     [[nodiscard]] std::size_t cell_of(std::uint64_t position) const noexcept {
         return position & (cells_.size() - 1);
     }
