@@ -25,8 +25,8 @@ namespace zcpool {
 ///              0               begin_      end_    capacity_
 ///
 /// Up to `inline_slices` need no allocation, and a chain keeps the room that it once had, so that
-/// one that is filled and consumed again and again allocates nothing. Sharing: one thread at a
-/// time. Move-only: subchain() shares on purpose.
+/// one that is filled and consumed again and again allocates nothing.
+/// Sharing: one thread at a time. Move-only: subchain() shares on purpose.
 class chain {
 public:
     /// Slices that fit without an allocation: a header and a body of a few slots.
@@ -46,7 +46,8 @@ public:
     /// Adds a slice at the end; an empty one is left out.
     ///
     /// Returns: false, with the chain as it was and the slice gone, when there was no memory to
-    /// grow. Complexity: amortised O(1); an allocation at most when the chain is longer than ever.
+    /// grow.
+    /// Complexity: amortised O(1); an allocation at most when the chain is longer than ever.
     [[nodiscard]] bool append(slice tail) noexcept {
         if (tail.empty()) {
             return true;
@@ -78,7 +79,8 @@ public:
         return true;
     }
 
-    /// Makes room for `slices` in all. Returns: false when there was no memory.
+    /// Makes room for `slices` in all.
+    /// Returns: false when there was no memory.
     [[nodiscard]] bool reserve(std::size_t slices) noexcept {
         if (slices <= capacity_ - begin_) {
             return true;
@@ -179,7 +181,8 @@ private:
         return true;
     }
 
-    /// Becomes what `other` was. Expects: this chain is empty.
+    /// Becomes what `other` was.
+    /// Expects: this chain is empty.
     void take(chain& other) noexcept {
         if (other.heap_) {
             heap_ = std::move(other.heap_);

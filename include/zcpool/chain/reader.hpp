@@ -38,7 +38,8 @@ public:
                                : slices_.front().bytes().subspan(offset_);
     }
 
-    /// Goes forward. Returns: false, and stays, when fewer than `count` bytes follow.
+    /// Goes forward.
+    /// Returns: false, and stays, when fewer than `count` bytes follow.
     [[nodiscard]] bool skip(std::size_t count) noexcept {
         if (count > remaining()) {
             return false;
@@ -47,8 +48,8 @@ public:
         return true;
     }
 
-    /// Copies the bytes that follow into all of `into`. Returns: false, and stays, when there are
-    /// fewer.
+    /// Copies the bytes that follow into all of `into`.
+    /// Returns: false, and stays, when there are fewer.
     [[nodiscard]] bool copy(std::span<std::byte> into) noexcept {
         if (into.size() > remaining()) {
             return false;

@@ -42,7 +42,8 @@ struct foreign_owner : slice_owner {
 ///
 /// Sharing: copies share; one slice object is used by one thread at a time, copies of it by any
 /// number. The slot is free again when the last slice of it, in every process, and the kernel are
-/// done. 24 bytes. Not for: bytes that change. There is no way back to a buffer.
+/// done. 24 bytes.
+/// Not for: bytes that change. There is no way back to a buffer.
 class slice {
 public:
     slice() noexcept = default;
@@ -69,8 +70,9 @@ public:
     /// last slice goes.
     ///
     /// Expects: `bytes` stay valid and unchanged while `owner` lives, wherever it is moved. A
-    /// std::string keeps short texts in itself: hand such an owner in alone. Errors:
-    /// `out_of_memory`; `owner` is then as it was. Complexity: one allocation.
+    /// std::string keeps short texts in itself: hand such an owner in alone.
+    /// Errors: `out_of_memory`; `owner` is then as it was.
+    /// Complexity: one allocation.
     template <class Owner>
     [[nodiscard]] static result<slice> adopt(std::span<const std::byte> bytes,
                                              Owner&& owner) noexcept {
@@ -109,7 +111,8 @@ public:
         return part;
     }
 
-    /// Leaves the first `count` bytes out. Expects: `count <= size()`; checked in every build.
+    /// Leaves the first `count` bytes out.
+    /// Expects: `count <= size()`; checked in every build.
     void remove_prefix(std::size_t count) noexcept {
         ZCPOOL_VERIFY(count <= size_, "left out more bytes than the slice has");
         data_ += count;
@@ -124,9 +127,11 @@ public:
     /// Says that the bytes are about to be handed to a call without a receipt, and where they lie.
     ///
     /// From here on the slot's pages are replaced before its next owner writes, whatever becomes of
-    /// the call. This is the only way to a pool's descriptor, so no sink can forget it. Returns:
-    /// nothing when they may not be lent (adopted, a pool that never lends, budget used up): then
-    /// copy. Concurrency: lock-free; any thread.
+    /// the call. This is the only way to a pool's descriptor, so no sink can forget it.
+    /// Returns: a descriptor that can only read, where the system allows to open one, valid while
+    /// this slice lives; nothing when the bytes may not be lent (adopted, a pool that never lends,
+    /// budget used up): then copy.
+    /// Concurrency: lock-free; any thread.
     [[nodiscard]] std::optional<file_range> lend() const noexcept {
         if (!in_pool() || !record().core->lend(record())) {
             return std::nullopt;

@@ -22,7 +22,8 @@ namespace zcpool {
 /// Appends bytes to a chain and takes buffers from a pool as it needs them.
 ///
 /// Never blocks: when the pool has no slot, space() is empty and write() stops short; what was
-/// written stays. Sharing: one thread at a time. The pool must outlive it.
+/// written stays.
+/// Sharing: one thread at a time. The pool must outlive it.
 class writer {
 public:
     /// Takes buffers of `block_bytes` at a time (0, or more than there is: of the largest class),
@@ -39,10 +40,12 @@ public:
         return space_for(std::max<std::size_t>(least, 1), block_bytes_);
     }
 
-    /// Counts the first `bytes` of the last space() as written. Expects: no more than that.
+    /// Counts the first `bytes` of the last space() as written.
+    /// Expects: no more than that.
     void commit(std::size_t bytes) noexcept { current_.commit(bytes); }
 
-    /// Copies bytes to the end. Returns: how many; fewer only when the pool has no slot.
+    /// Copies bytes to the end.
+    /// Returns: how many; fewer only when the pool has no slot.
     [[nodiscard]] std::size_t write(std::span<const std::byte> bytes) noexcept {
         std::size_t written = 0;
         while (written < bytes.size()) {
@@ -58,7 +61,8 @@ public:
         return written;
     }
 
-    /// Copies a text to the end. Returns: how many bytes; fewer only when the pool has no slot.
+    /// Copies a text to the end.
+    /// Returns: how many bytes; fewer only when the pool has no slot.
     [[nodiscard]] std::size_t write(std::string_view text) noexcept {
         return write(std::as_bytes(std::span{text}));
     }
@@ -81,8 +85,8 @@ public:
         return true;
     }
 
-    /// Adds a slice behind what was written, without copying. Returns: false when there was no
-    /// memory to grow.
+    /// Adds a slice behind what was written, without copying.
+    /// Returns: false when there was no memory to grow.
     [[nodiscard]] bool append(slice shared) noexcept {
         if (!chain_.reserve(chain_.slice_count() + 2)) {
             return false;

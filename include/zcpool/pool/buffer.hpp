@@ -22,7 +22,8 @@ class slice;
 ///     | committed: bytes()  | still to fill: space()   |
 ///
 /// Sharing: move-only; one thread at a time, any thread. Freeze it to share it. A handle of 16
-/// bytes. Not for: memory that a peer may see before it is complete.
+/// bytes.
+/// Not for: memory that a peer may see before it is complete.
 class buffer {
 public:
     buffer() noexcept = default;

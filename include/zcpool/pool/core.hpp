@@ -46,8 +46,9 @@ public:
 
     /// Takes a slot of a class, or of a larger one where the policy lets it spill.
     ///
-    /// Expects: `wanted < class_count()`. Returns: why not, or a slot that this process owns and
-    /// the caller counts as one reference to the core.
+    /// Expects: `wanted < class_count()`.
+    /// Returns: why not, or a slot that this process owns and the caller counts as one reference to
+    /// the core.
     [[nodiscard]] result<slot_record*> take(std::size_t wanted) noexcept {
         if (is_closed()) {
             return fail(errc::closed);
@@ -84,7 +85,8 @@ public:
         }
     }
 
-    /// Marks a slot as held by the kernel. Returns: false when it may not be lent: then copy.
+    /// Marks a slot as held by the kernel.
+    /// Returns: false when it may not be lent: then copy.
     [[nodiscard]] bool lend(slot_record& record) noexcept {
         return lending_ != lending::never && guard_.in_creator() &&
                slabs_[to_number(record.size_class)].lend(record, me_);
@@ -95,8 +97,8 @@ public:
         add(slabs_[to_number(record.size_class)].counters().copied_bytes, bytes);
     }
 
-    /// Replaces the pages of up to `most` resting slots, and wakes who waits for one. Returns: how
-    /// many.
+    /// Replaces the pages of up to `most` resting slots, and wakes who waits for one.
+    /// Returns: how many.
     std::size_t renew_resting(std::size_t most) noexcept {
         std::size_t renewed = 0;
         for (std::size_t index = 0; guard_.in_creator() && index < class_count_; ++index) {

@@ -32,8 +32,9 @@ public:
     ///
     /// Returns: an empty buffer when there is none: too large, exhausted or closed.
     /// Complexity: O(classes + slots / 4096); when the class is full, a sweep of its slot words
-    /// once after each release. Concurrency: lock-free; any thread. No allocation; no system call
-    /// unless the slot was lent (then its pages are replaced).
+    /// once after each release.
+    /// Concurrency: lock-free; any thread. No allocation; no system call unless the slot was lent
+    /// (then its pages are replaced).
     [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
         return acquire(bytes).value_or(buffer{});
     }
@@ -84,7 +85,8 @@ public:
     }
 
     [[nodiscard]] std::size_t class_count() const noexcept { return core_->class_count(); }
-    /// Bytes of the slots of a class, smallest first. Expects: `index < class_count()`.
+    /// Bytes of the slots of a class, smallest first.
+    /// Expects: `index < class_count()`.
     [[nodiscard]] std::size_t slot_bytes(std::size_t index) const noexcept {
         return core_->slot_bytes(index);
     }
@@ -92,7 +94,8 @@ public:
     [[nodiscard]] std::size_t largest() const noexcept { return slot_bytes(class_count() - 1); }
 
     /// Replaces the pages of up to `most` slots that rest because they were lent, in an idle
-    /// moment, so that a later acquire need not. Returns: how many.
+    /// moment, so that a later acquire need not.
+    /// Returns: how many.
     std::size_t renew_resting(std::size_t most) const noexcept {
         return core_->renew_resting(most);
     }
@@ -131,9 +134,10 @@ private:
 /// A pool of locked, page-aligned, shareable buffers of fixed sizes.
 ///
 /// `Classes` is a size_classes<...>; `Policy` a pool_policy. The memory is fixed at creation and
-/// never grows. Sharing: any thread may acquire, any thread may release. Destroying the pool closes
-/// it; the memory goes with the last buffer or slice. Not for: objects with constructors, or sizes
-/// below a page.
+/// never grows.
+/// Sharing: any thread may acquire, any thread may release. Destroying the pool closes it; the
+/// memory goes with the last buffer or slice.
+/// Not for: objects with constructors, or sizes below a page.
 template <class Classes, pool_policy Policy = pool_policy{}>
 class pool {
 public:
@@ -141,11 +145,11 @@ public:
 
     /// Creates the memory, every page of it present.
     ///
-    /// Errors: `invalid_options`; `unsupported` for a kernel with other pages than 4 KiB;
-    /// `renewal_ineffective` when lending would corrupt here; `out_of_memory`; or the errno of what
-    /// the system refused. `report`, if given, is filled in any case: it names the value, the limit
-    /// and the remedy. Complexity: system calls and page faults for every page; not for the hot
-    /// path.
+    /// Errors: `invalid_options`; `unsupported` for a kernel with other pages than 4 KiB, or
+    /// without MADV_POPULATE_WRITE where the pool is to lend; `renewal_ineffective` when lending
+    /// would corrupt here; `out_of_memory`; or the errno of what the system refused. `report`, if
+    /// given, is filled in any case: it names the value, the limit and the remedy.
+    /// Complexity: system calls and page faults for every page; not for the hot path.
     [[nodiscard]] static result<pool> create(const pool_options& options,
                                              creation_report* report = nullptr) noexcept {
         std::array<class_spec, Classes::count> specs;
@@ -173,9 +177,9 @@ public:
     ~pool() { destroy(); }
 
     /// The pool for code that does not know its class list.
-    [[nodiscard]] operator pool_view() const& noexcept {
-        return view();
-    }  // NOLINT: meant to be implicit
+    // NOLINTNEXTLINE(google-explicit-constructor): code takes a pool_view by value and is given a
+    // pool
+    [[nodiscard]] operator pool_view() const& noexcept { return view(); }
     operator pool_view() const&& = delete;
 
     /// As pool_view::acquire(), with the class found by the compile-time list.

@@ -39,8 +39,9 @@ public:
 
     /// Creates `bytes` of zeroed memory with every page present.
     ///
-    /// `pages`: what they must be able to do. Errors: the errno of what failed; ENOMEM, ENOSPC or
-    /// EFAULT when memory is short; `unsupported` for renewable pages before Linux 5.14.
+    /// `pages`: what they must be able to do.
+    /// Errors: the errno of what failed; ENOMEM, ENOSPC or EFAULT when memory is short;
+    /// `unsupported` for renewable pages before Linux 5.14.
     [[nodiscard]] static result<shared_memory> create(const char* name, std::size_t bytes,
                                                       page_use use) noexcept {
         auto file = sys::memfd::create(name, bytes);
@@ -76,7 +77,8 @@ public:
     ///
     /// Expects: page bounds; nobody reads or writes the range through a mapping.
     /// Errors: the errno of fallocate or madvise. The range must then not be used before a renew()
-    /// of it succeeds. Complexity: two system calls and a page fault's work for each page.
+    /// of it succeeds.
+    /// Complexity: two system calls and a page fault's work for each page.
     [[nodiscard]] result<void> renew(std::size_t offset, std::size_t bytes) const noexcept {
         if (auto done = file_.punch(offset, bytes); !done) {
             return done;
@@ -87,7 +89,8 @@ public:
     /// Proves on a range of free memory that renew() really detaches: puts its first and its last
     /// page into a pipe, renews, writes something else, and reads what the pipe holds.
     ///
-    /// Returns: whether the pipe kept the old bytes. Errors: the errno of what failed.
+    /// Returns: whether the pipe kept the old bytes.
+    /// Errors: the errno of what failed.
     [[nodiscard]] result<bool> verify_renewal(std::size_t offset,
                                               std::size_t bytes) const noexcept {
         constexpr int before = 0x5A;

@@ -107,7 +107,8 @@ public:
         return sweep(me, how);
     }
 
-    /// Gives up this process's share of a slot. Returns: whether a slot came free by it.
+    /// Gives up this process's share of a slot.
+    /// Returns: whether a slot came free by it.
     bool give_back(slot_record& record, holder_set me) noexcept {
         const auto slot = to_number(record.slot);
         const drop_outcome outcome = word(slot).drop(record.generation, me);
@@ -153,8 +154,8 @@ public:
         return true;
     }
 
-    /// Replaces the pages of resting slots ahead of need, and makes them free. Returns: how many,
-    /// at most `most`.
+    /// Replaces the pages of resting slots ahead of need, and makes them free.
+    /// Returns: how many, at most `most`.
     std::size_t renew_resting(holder_set me, std::size_t most) noexcept {
         std::size_t renewed = 0;
         for (auto i = no_index; renewed < most && (i = resting_.pop()) != no_index;) {
@@ -184,7 +185,8 @@ public:
     }
     [[nodiscard]] const class_layout& layout() const noexcept { return layout_; }
 
-    /// The shared word of a slot. Expects: `slot < layout().slots`.
+    /// The shared word of a slot.
+    /// Expects: `slot < layout().slots`.
     [[nodiscard]] slot_word& word(std::uint32_t slot) const noexcept {
         return *at<slot_word>(layout_.words + slot * layout_.word_stride);
     }
@@ -320,8 +322,8 @@ private:
     index_ring resting_;
     std::unique_ptr<slot_record[]> records_;
     atomic<std::uint64_t> sweeps_;
-    atomic<std::uint64_t>
-        all_in_use_;  // `released` + 1 at the last sweep that saw all slots in use; 0: none yet
+    // `released` + 1 at the last sweep that saw all slots in use; 0: none yet.
+    atomic<std::uint64_t> all_in_use_;
 };
 
 }  // namespace zcpool

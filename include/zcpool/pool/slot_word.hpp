@@ -106,8 +106,8 @@ public:
         }
     }
 
-    /// Makes the owner's content readable for others. Returns: false when `me` did not own this
-    /// generation.
+    /// Makes the owner's content readable for others.
+    /// Returns: false when `me` did not own this generation.
     bool publish(std::uint32_t generation, holder_set me) noexcept {
         std::uint64_t expected = encode({generation, slot_state::owned, me});
         // sync(slot): release; what the owner wrote is visible to whoever is granted the slot.
@@ -192,7 +192,8 @@ public:
         }
     }
 
-    /// Makes a cleaned slot the cleaner's own, as claim() would. Returns: its new generation.
+    /// Makes a cleaned slot the cleaner's own, as claim() would.
+    /// Returns: its new generation.
     ///
     /// Expects: the caller's claim_resting() succeeded.
     std::uint32_t finish_cleaning(holder_set me) noexcept {

@@ -40,7 +40,8 @@ struct pool_stats {
         0;  ///< replaced pages that the kernel may still hold; an upper bound
     std::size_t lent_budget_bytes = 0;  ///< what that may come to
 
-    /// The counters of a class, smallest first. Expects: `index < size()`.
+    /// The counters of a class, smallest first.
+    /// Expects: `index < size()`.
     [[nodiscard]] const class_stats& operator[](std::size_t index) const noexcept {
         return classes[index];
     }

@@ -9,7 +9,8 @@
 // itself, (2) looks at the slot words; the releaser (3) changes the slot word, (4) looks at the
 // count. In the single order of the four, (4) before (1) puts (3) before (2): the waiter finds the
 // slot. Otherwise the releaser sees the waiter, and changes the futex word that the waiter read
-// before (2). Source: futex(2).
+// before (2).
+// Source: futex(2).
 
 #include <cstdint>
 
@@ -26,7 +27,8 @@ public:
 
     /// Wakes one waiter that can use class `index`, if there is one.
     ///
-    /// Complexity: one load, and a system call only when somebody waits. Concurrency: wait-free.
+    /// Complexity: one load, and a system call only when somebody waits.
+    /// Concurrency: wait-free.
     void wake_one(std::uint32_t index, const atomic<std::uint32_t>& waiters) noexcept {
         // sync(wake): seq_cst; step (4).
         if (waiters.load(memory_order_seq_cst) != 0) {

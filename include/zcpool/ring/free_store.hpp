@@ -82,8 +82,9 @@ public:
     /// Takes the lowest index that was there.
     ///
     /// Returns: `no_index` when none was found. That is not "no free slot": a hint may have been
-    /// lost, or be on its way. Complexity: O(capacity / 4096) loads to find, then one atomic
-    /// operation. Concurrency: lock-free; any thread or process.
+    /// lost, or be on its way.
+    /// Complexity: O(capacity / 4096) loads to find, then one atomic operation.
+    /// Concurrency: lock-free; any thread or process.
     [[nodiscard]] std::uint32_t pop() noexcept {
         for (std::uint32_t s = 0; s < summaries_.size(); ++s) {
             // relaxed: only says where to look.
@@ -105,7 +106,8 @@ public:
 
     /// Announces every leaf that has a bit, for hints whose pusher died before it could.
     ///
-    /// Complexity: O(capacity / 64). Concurrency: lock-free, repeatable, any number at once.
+    /// Complexity: O(capacity / 64).
+    /// Concurrency: lock-free, repeatable, any number at once.
     void rebuild() noexcept {
         for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
             // relaxed: what is missed here is announced by its own pusher.

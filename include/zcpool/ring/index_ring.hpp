@@ -70,9 +70,9 @@ public:
 
     /// Appends an index.
     ///
-    /// Expects: `index != no_index`. Returns: false when the ring was full, or looked so to a
-    /// thread with an old view. Concurrency: lock-free; any thread or process. A death inside loses
-    /// this hint at most.
+    /// Expects: `index != no_index`.
+    /// Returns: false when the ring was full, or looked so to a thread with an old view.
+    /// Concurrency: lock-free; any thread or process. A death inside loses this hint at most.
     bool push(std::uint32_t index) noexcept {
         ZCPOOL_ASSERT(index != no_index, "no_index is not an index");
         std::uint64_t tail = 0;
@@ -136,7 +136,8 @@ public:
     }
 
 private:
-    /// Wins the next position to write. Returns: false when there is none.
+    /// Wins the next position to write.
+    /// Returns: false when there is none.
     [[nodiscard]] bool win_tail(std::uint64_t& tail) noexcept {
         // relaxed: the compare-exchange below settles it.
         tail = positions_->tail.load(memory_order_relaxed);

@@ -25,8 +25,9 @@ inline constexpr std::size_t parts_a_call = 64;
 
 /// Copies the first slices of a chain into a descriptor with one call.
 ///
-/// `count`: how many slices, at most parts_a_call, at least one. Returns: bytes taken. Errors: the
-/// errno of the call.
+/// `count`: how many slices, at most parts_a_call, at least one.
+/// Returns: bytes taken.
+/// Errors: the errno of the call.
 [[nodiscard]] inline result<std::size_t> copy_out(int fd, bool is_socket, const chain& queue,
                                                   std::size_t count) noexcept {
     std::array<iovec, parts_a_call> parts;

@@ -3,8 +3,8 @@
 
 // Out by reference: sendfile hands the socket the pool's own pages. They stay referenced for as
 // long as the peer pleases, whatever the call, the acknowledgements or close() say; so each slot is
-// marked as lent first, and its pages are replaced before the next owner writes to it. Source:
-// sendfile(2).
+// marked as lent first, and its pages are replaced before the next owner writes to it.
+// Source: sendfile(2).
 
 #include <cerrno>
 #include <cstddef>
@@ -41,7 +41,8 @@ struct sendfile_options {
 ///
 /// Expects: a non-blocking stream socket, or a non-blocking pipe. sendfile(2) knows no
 /// MSG_NOSIGNAL: the program must ignore SIGPIPE. On a blocking socket flush() blocks: make it
-/// non-blocking. Sharing: one thread at a time. Does not own the descriptor, which must outlive it.
+/// non-blocking.
+/// Sharing: one thread at a time. Does not own the descriptor, which must outlive it.
 class sendfile : public outbox {
 public:
     static constexpr receipt receipts = receipt::none;
@@ -56,8 +57,8 @@ public:
     void push(buffer&&) = delete;
     void push(const buffer&) = delete;
 
-    /// Moves what it can. Complexity: a system call for each lent slice and for each run of copied
-    /// ones.
+    /// Moves what it can.
+    /// Complexity: a system call for each lent slice and for each run of copied ones.
     state flush() noexcept {
         while (!queue_.empty()) {
             const auto sent = wants_lending(queue_.front()) ? send_front() : copy_run(0);

@@ -18,8 +18,8 @@ namespace zcpool::sink {
 /// Sends by copying into the kernel: the memory is free when the call returns.
 ///
 /// Expects: a non-blocking stream socket, or a non-blocking pipe, or a file. A pipe whose reader
-/// has gone raises SIGPIPE, which the program should ignore; a socket does not. Sharing: one thread
-/// at a time. Does not own the descriptor, which must outlive it.
+/// has gone raises SIGPIPE, which the program should ignore; a socket does not.
+/// Sharing: one thread at a time. Does not own the descriptor, which must outlive it.
 class write : public outbox {
 public:
     static constexpr receipt receipts = receipt::copied;
@@ -31,8 +31,9 @@ public:
     /// Sends what a buffer has, which needs no sharing here.
     void push(buffer&& last) noexcept { push(std::move(last).freeze()); }
 
-    /// Moves what it can. Complexity: one system call for each 64 slices. Concurrency: never blocks
-    /// on a socket.
+    /// Moves what it can.
+    /// Complexity: one system call for each 64 slices.
+    /// Concurrency: never blocks on a socket.
     state flush() noexcept {
         while (!queue_.empty()) {
             const std::size_t count = std::min(queue_.slice_count(), parts_a_call);

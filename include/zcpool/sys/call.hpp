@@ -36,7 +36,8 @@ template <class T>
 
 /// Makes a system call, again while a signal interrupts it.
 ///
-/// Returns: what the call returned; a short count is a result. Errors: its errno.
+/// Returns: what the call returned; a short count is a result.
+/// Errors: its errno.
 /// Concurrency: as the call. Never for close(2), which must not be repeated.
 template <class Call>
 [[nodiscard]] auto call(Call&& request) noexcept -> result<decltype(request())> {

@@ -3,8 +3,8 @@
 
 // Knowing, without a system call, that this is not the process that made an object: a page that the
 // kernel empties in a forked child. A child has copies of its parent's handles; if it released
-// them, the parent's slots would be handed out while the parent still reads them. Source:
-// madvise(2), MADV_WIPEONFORK (Linux 4.14). Works for fork and for clone alike, unlike
+// them, the parent's slots would be handed out while the parent still reads them.
+// Source: madvise(2), MADV_WIPEONFORK (Linux 4.14). Works for fork and for clone alike, unlike
 // pthread_atfork.
 
 #include <sys/mman.h>

@@ -2,7 +2,8 @@
 #pragma once
 
 // Sleeping on a 32-bit word that other processes may map elsewhere, and waking only those who wait
-// for this. Source: futex(2), FUTEX_WAIT_BITSET and FUTEX_WAKE_BITSET without FUTEX_PRIVATE_FLAG.
+// for this.
+// Source: futex(2), FUTEX_WAIT_BITSET and FUTEX_WAKE_BITSET without FUTEX_PRIVATE_FLAG.
 
 #include <algorithm>
 #include <chrono>

@@ -29,7 +29,8 @@ struct pipe {
 
     /// Puts references to the pages of a file range into the pipe, without copying.
     ///
-    /// Returns: bytes taken, at most what fits. Errors: the errno of splice.
+    /// Returns: bytes taken, at most what fits.
+    /// Errors: the errno of splice.
     [[nodiscard]] result<std::size_t> fill_from(int fd, std::size_t offset,
                                                 std::size_t bytes) noexcept {
         off_t position = static_cast<off_t>(offset);
@@ -44,7 +45,8 @@ struct pipe {
 
     /// Copies out what the pipe holds.
     ///
-    /// Returns: bytes read. Errors: the errno of read; EAGAIN when the pipe is empty.
+    /// Returns: bytes read.
+    /// Errors: the errno of read; EAGAIN when the pipe is empty.
     [[nodiscard]] result<std::size_t> read(void* into, std::size_t bytes) noexcept {
         auto got = call([&] { return provider::read(read_end.get(), into, bytes); });
         if (!got) {

@@ -2,7 +2,8 @@
 #pragma once
 
 // The calls that move bytes out: gathered copies and sendfile. Short counts are results; EAGAIN is
-// an error value that the sinks read as "blocked". Source: sendmsg(2), writev(2), sendfile(2).
+// an error value that the sinks read as "blocked".
+// Source: sendmsg(2), writev(2), sendfile(2).
 
 #include <sys/uio.h>
 
@@ -27,7 +28,8 @@ namespace zcpool::sys {
 
 /// Copies parts into a socket without blocking and without SIGPIPE.
 ///
-/// Returns: bytes taken. Errors: the errno of sendmsg.
+/// Returns: bytes taken.
+/// Errors: the errno of sendmsg.
 [[nodiscard]] inline result<std::size_t> send_parts(int socket, std::span<iovec> parts,
                                                     bool more_follows) noexcept {
     msghdr message{};
@@ -43,7 +45,8 @@ namespace zcpool::sys {
 
 /// Copies parts into a file or pipe; blocks unless the descriptor is non-blocking.
 ///
-/// Returns: bytes taken. Errors: the errno of writev; a pipe without a reader also raises SIGPIPE.
+/// Returns: bytes taken.
+/// Errors: the errno of writev; a pipe without a reader also raises SIGPIPE.
 [[nodiscard]] inline result<std::size_t> write_parts(int fd, std::span<iovec> parts) noexcept {
     auto written =
         call([&] { return provider::writev(fd, parts.data(), static_cast<int>(parts.size())); });
@@ -56,8 +59,8 @@ namespace zcpool::sys {
 /// Hands the pages of a file range to a socket or pipe. They stay referenced after the call
 /// returns, for as long as the peer pleases.
 ///
-/// Returns: bytes taken. Errors: the errno of sendfile; a socket that the peer closed also raises
-/// SIGPIPE.
+/// Returns: bytes taken.
+/// Errors: the errno of sendfile; a socket that the peer closed also raises SIGPIPE.
 [[nodiscard]] inline result<std::size_t> send_file(int to, int from, std::size_t offset,
                                                    std::size_t bytes) noexcept {
     off_t position = static_cast<off_t>(offset);

@@ -27,7 +27,8 @@ public:
     [[nodiscard]] int get() const noexcept { return fd_; }
     [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
 
-    /// Gives the descriptor up without closing it. Returns: it, or -1.
+    /// Gives the descriptor up without closing it.
+    /// Returns: it, or -1.
     [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
     /// Closes the descriptor, if any. An error of close(2) has no remedy, and repeating it could
