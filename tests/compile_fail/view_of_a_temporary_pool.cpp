@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// expect-error: use of deleted function|conversion function from .* invokes a deleted function|deleted
+// expect-error: use of deleted function|deleted
 #include <utility>
 
 #include <zcpool/pool/pool.hpp>
