@@ -145,7 +145,7 @@ struct memory_alone {
 template <class Subject>
 void crossing(const std::shared_ptr<Subject>& subject, const char* name, bool whole) {
     const std::size_t bytes = whole ? 1_MiB : 64_KiB;
-    const auto count = whole ? amount<std::size_t>(500, 4) : amount<std::size_t>(10'000, 10);
+    const auto count = whole ? amount<std::size_t>(500, 4) : amount<std::size_t>(50'000, 10);
     const std::string work = whole ? "the same, 1 MiB, every byte written and read"
                                    : "acquired in one thread, released in another";
     using handle = typename Subject::handle;

@@ -32,7 +32,11 @@ def machine():
             processor = line.split(":", 1)[1].strip()
             break
     compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=False)
+    revision = subprocess.run(["git", "describe", "--always"],
+                              cwd=pathlib.Path(__file__).parent, capture_output=True,
+                              text=True, check=False)
     return {
+        "revision": revision.stdout.strip(),
         "date": datetime.date.today().isoformat(),
         "processor": processor,
         "processors": os.cpu_count(),
