@@ -126,7 +126,7 @@ def steady_state_rows(program):
     rows, raw = [], []
     for case, send in steady_state.CASES:
         try:
-            calls, counted = steady_state.loop_of(program, case)
+            calls, counted = steady_state.best_loop_of(program, case, send)
         except steady_state.NoStrace as why:
             print(f"core: steady state: system calls could not be counted: {why}", file=sys.stderr)
             return [], []
