@@ -15,8 +15,8 @@ import sys
 import tempfile
 
 MESSAGES = 300
-# What the loop does, it does in every run. Now and then, in about one case of a hundred, there is one
-# page fault in all of the messages, as when the kernel moves a page; that does not come three times.
+# What the loop does, it does in every run. In about one case of a hundred there is one page fault
+# in all of its messages, as when the kernel moves a page; that does not come three times in a row.
 TRIES = 3
 # Case, and the one system call that it may make.
 CASES = [("write-4KiB", "sendmsg"), ("write-64KiB", "sendmsg"), ("write-1MiB", "sendmsg"),
