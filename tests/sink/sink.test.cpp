@@ -213,6 +213,36 @@ TEMPLATE_TEST_CASE("sink: a peer that closes in mid-send fails the sink and free
     std::signal(SIGPIPE, previous);
 }
 
+std::sig_atomic_t volatile pipe_signals = 0;
+
+TEMPLATE_TEST_CASE("sink: copying to a socket whose peer has gone raises no signal", "[sink]",
+                   sink::write, sink::sendfile) {
+    const auto pool = make_pool(lending_options(2, 1));
+    pipe_signals = 0;
+    const auto previous = std::signal(SIGPIPE, [](int) { pipe_signals = 1; });
+    connection link = unix_pair();
+    TestType out{link.ours.get()};
+    link.peer.reset();
+    out.push(make_slice(pool, 100, 1));
+    CHECK(out.flush() == sink::state::failed);
+    CHECK(out.error() == std::errc::broken_pipe);
+    std::signal(SIGPIPE, previous);
+    CHECK(pipe_signals == 0);
+}
+
+TEMPLATE_TEST_CASE("sink: a small head and the body behind it leave in one segment", "[sink]",
+                   sink::write, sink::sendfile) {
+    const auto pool = make_pool(lending_options(2, 1));
+    connection link = tcp_pair();  // with TCP_NODELAY: what is sent alone leaves alone
+    TestType out{link.ours.get()};
+    out.push(make_slice(pool, 300, 1));
+    out.push(make_slice(pool, 20'000, 2));
+    REQUIRE(out.flush() == sink::state::done);
+    CHECK(data_segments_sent(link.ours.get()) == 1);
+    CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 1));
+    CHECK(read_exactly(link.peer.get(), 20'000) == pattern(20'000, 2));
+}
+
 TEMPLATE_TEST_CASE("sink: whichever call fails, the peer has a clean beginning and no slot is lost",
                    "[sink]", ALL_SINKS) {
     const auto pool = make_pool(lending_options(16, 4));

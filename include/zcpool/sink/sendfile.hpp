@@ -138,7 +138,6 @@ private:
     }
 
     sendfile_options options_;
-    bool is_socket_ = false;
     bool can_send_files_ = true;
 };
 
