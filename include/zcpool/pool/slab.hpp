@@ -111,6 +111,7 @@ public:
     /// Returns: whether a slot came free by it.
     bool give_back(slot_record& record, holder_set me) noexcept {
         const auto slot = to_number(record.slot);
+        account_for_lending(record);
         const drop_outcome outcome = word(slot).drop(record.generation, me);
         ZCPOOL_ASSERT(outcome != drop_outcome::not_held,
                       "released a slot that this process does not hold");
@@ -139,18 +140,20 @@ public:
     ///
     /// Returns: false when the budget does not allow it: then copy.
     [[nodiscard]] bool lend(slot_record& record, holder_set me) noexcept {
-        const auto slot = to_number(record.slot);
         const lent_stamp now = lent_now();
-        slot_word& shared = word(slot);
-        if ((shared.was().holders & kernel_holder) == 0) {
-            if (!budget_.has_room(now, layout_.slot_bytes) ||
-                !shared.grant(record.generation, me, kernel_holder)) {
-                return false;
+        // relaxed: only this process's lending sets it, and then the word has the bit.
+        if (record.last_lent.load(memory_order_relaxed) == 0) {
+            slot_word& shared = word(to_number(record.slot));
+            if ((shared.was().holders & kernel_holder) == 0) {
+                if (!budget_.has_room(now, layout_.slot_bytes) ||
+                    !shared.grant(record.generation, me, kernel_holder)) {
+                    return false;
+                }
+                add(counters().lent);
             }
-            add(counters().lent);
         }
         // relaxed: for the budget's account, which orders nothing.
-        stamp(slot).store(now, memory_order_relaxed);
+        record.last_lent.store(now, memory_order_relaxed);
         return true;
     }
 
@@ -202,6 +205,24 @@ private:
         return at<atomic<lent_stamp>>(layout_.stamps)[slot];
     }
 
+    /// When a slot was last sent, as far as those who lent it have given it back.
+    [[nodiscard]] lent_stamp last_sent(std::uint32_t slot) const noexcept {
+        // relaxed: for the budget's account, which orders nothing.
+        return stamp(slot).load(memory_order_relaxed);
+    }
+
+    /// Leaves the time of this process's last send with the slot, before anybody can find it
+    /// resting. Kept in the record until then, so that a send touches no shared memory.
+    void account_for_lending(slot_record& record) noexcept {
+        // relaxed: the record is the last handle's alone.
+        if (const auto sent = record.last_lent.load(memory_order_relaxed); sent != 0) {
+            // relaxed: as above.
+            record.last_lent.store(0, memory_order_relaxed);
+            // relaxed: another process's time may be lost; it is about the same.
+            stamp(to_number(record.slot)).store(sent, memory_order_relaxed);
+        }
+    }
+
     [[nodiscard]] slot_record* claim(std::uint32_t slot, holder_set me) noexcept {
         if (slot >= layout_.slots) {
             return nullptr;
@@ -220,16 +241,14 @@ private:
         if (slot >= layout_.slots) {
             return renewal::lost;
         }
-        // relaxed: for the budget's account, which orders nothing.
-        const auto last_sent = stamp(slot).load(memory_order_relaxed);
         const lent_stamp now = lent_now();
-        if (!budget_.may_detach(now, last_sent, layout_.slot_bytes)) {
+        if (!budget_.may_detach(now, last_sent(slot), layout_.slot_bytes)) {
             return renewal::over_budget;
         }
         if (!word(slot).claim_resting(me)) {
             return renewal::lost;
         }
-        if (!budget_.try_detach(now, last_sent, layout_.slot_bytes)) {
+        if (!budget_.try_detach(now, last_sent(slot), layout_.slot_bytes)) {
             word(slot).keep_resting();
             return renewal::over_budget;
         }

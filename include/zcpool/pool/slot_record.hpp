@@ -10,6 +10,7 @@
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
+#include <zcpool/pool/lent_budget.hpp>
 
 namespace zcpool {
 
@@ -40,6 +41,7 @@ struct alignas(cache_line) slot_record : slice_owner {
     std::uint32_t generation = 0;
     std::uint32_t bytes = 0;
     atomic<std::uint32_t> copied_sends{0};  ///< of the present content; tells when lending pays
+    atomic<lent_stamp> last_lent{0};        ///< by this process, in this generation; 0: not
     std::byte* data = nullptr;
     pool_core* core = nullptr;
 };
