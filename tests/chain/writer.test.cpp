@@ -67,6 +67,18 @@ TEST_CASE("writer: a short text takes a small slot, whatever the block", "[chain
     CHECK(pool.stats()[1].in_use == 0);
 }
 
+TEST_CASE("writer: many small writes take ever larger slots", "[chain]") {
+    const auto pool = make_pool({.slots = {16, 1}});
+    writer tested{pool};
+    const auto bytes = pattern(40'000, 8);
+    for (std::size_t done = 0; done < bytes.size(); done += 100) {
+        REQUIRE(tested.write(std::span{bytes}.subspan(done, 100)) == 100);
+    }
+    CHECK(pool.stats()[0].in_use == 2);  // two pages, and more than a page was written
+    CHECK(pool.stats()[1].in_use == 1);
+    CHECK(flatten(tested.finish()) == bytes);
+}
+
 TEST_CASE("writer: numbers are written as the reader reads them, whole or not at all", "[chain]") {
     const auto pool = make_pool({.slots = {2, 1}});
     const auto large = pool.try_acquire(65536);

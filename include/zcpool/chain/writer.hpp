@@ -44,12 +44,15 @@ public:
     /// Expects: no more than that.
     void commit(std::size_t bytes) noexcept { current_.commit(bytes); }
 
-    /// Copies bytes to the end.
+    /// Copies bytes to the end, into buffers that grow with what was written, up to the block.
     /// Returns: how many; fewer only when the pool has no slot.
     [[nodiscard]] std::size_t write(std::span<const std::byte> bytes) noexcept {
         std::size_t written = 0;
         while (written < bytes.size()) {
-            const auto room = space_for(1, std::min(bytes.size() - written, block_bytes_));
+            // As much as is left to write, or as was written before: many small writes end in few
+            // buffers.
+            const std::size_t wanted = std::max(bytes.size() - written, size());
+            const auto room = space_for(1, std::min(wanted, block_bytes_));
             if (room.empty()) {
                 break;
             }
