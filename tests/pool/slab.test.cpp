@@ -85,6 +85,18 @@ TEST_CASE("slab: resting slots whose hints were lost are found as well", "[pool]
     CHECK(f.take() != nullptr);
 }
 
+TEST_CASE("slab: an index beyond the slots, scribbled into shared memory, reaches no slot",
+          "[pool]") {
+    fixture f{1};
+    f.rest_one();
+    auto& positions =
+        *reinterpret_cast<index_ring::counters*>(f.control.data() + f.layout.classes[0].ring);
+    auto* cells = reinterpret_cast<index_ring::cell*>(&positions + 1);
+    cells[0].store(1'000'000 + 1, memory_order_relaxed);  // in place of the resting slot's
+    CHECK(f.take() != nullptr);                           // the sweep finds it
+    CHECK(f.take() == nullptr);
+}
+
 TEST_CASE("slab: a full class is swept again only after something came back", "[pool]") {
     fixture f{2};
     slot_record* first = f.take();

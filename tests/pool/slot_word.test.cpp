@@ -92,6 +92,35 @@ TEST_CASE("misuse: slot_word: steps by those who do not hold the slot change not
     CHECK(word.drop(generation, me) == drop_outcome::not_held);  // a stale handle
 }
 
+TEST_CASE("misuse: slot_word: grants and drops by a stale or foreign holder change nothing",
+          "[pool]") {
+    slot_word word;
+    const auto generation = *word.claim(me);
+    REQUIRE(word.publish(generation, me));
+    const auto published = word.was();
+    CHECK_FALSE(word.grant(generation + 1, me, kernel_holder));
+    CHECK_FALSE(word.grant(generation, other, kernel_holder));
+    CHECK(word.was() == published);
+    REQUIRE(word.grant(generation, me, kernel_holder));
+    REQUIRE(word.drop(generation, me) == drop_outcome::resting);
+    REQUIRE(word.claim_resting(me));
+    CHECK(word.drop(generation, me) == drop_outcome::not_held);  // it is being cleaned, not held
+    word.free_cleaned();
+    CHECK(word.was() == slot_status{generation + 1, slot_state::free, 0});
+}
+
+TEST_CASE("slot_word: what no step can have left is claimed by nobody", "[pool]") {
+    slot_word word;
+    auto& shared = reinterpret_cast<atomic<std::uint64_t>&>(word);
+    for (const slot_status odd :
+         {slot_status{5, slot_state::free, other}, slot_status{5, slot_state::owned, 0},
+          slot_status{5, static_cast<slot_state>(31), 0}}) {
+        shared.store(encode(odd), memory_order_relaxed);
+        CHECK_FALSE(word.claim(me).has_value());
+        CHECK(word.was() == odd);
+    }
+}
+
 TEST_CASE("slot_word: generations start over without harm", "[pool]") {
     CHECK(next_generation(generation_limit - 1) == 0);
     CHECK(next_generation(0) == 1);

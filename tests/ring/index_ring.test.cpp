@@ -100,6 +100,15 @@ TEST_CASE("index_ring: a scribbled tail costs a lap, not an age", "[ring]") {
     CHECK(owned.ring.pop() == no_index);
 }
 
+TEST_CASE("index_ring: a head that was scribbled ahead of the tail is an empty ring", "[ring]") {
+    owned_ring owned{4};
+    for (auto& cell : owned.cells) {
+        cell.store(9, std::memory_order_relaxed);
+    }
+    owned.counters.head.store(2, std::memory_order_relaxed);
+    CHECK(owned.ring.pop() == no_index);
+}
+
 TEST_CASE("index_ring: what a late writer leaves behind is appended again, not overwritten",
           "[ring]") {
     owned_ring owned{4};
