@@ -16,11 +16,10 @@ TEST_CASE("core: lives until its last reference, in whatever order they go", "[p
     const held before;
     const std::array<class_spec, 1> classes{{{4096, 2}}};
     creation_report report;
-    pool_core* core =
-        pool_core::create(classes, {.slots = {2}}, zcpool::spill_policy::never, report).value();
+    pool_core* core = pool_core::create(classes, {.slots = {2}}, {}, report).value();
     zcpool::slot_record* first = core->take(0).value();
     zcpool::slot_record* second = core->take(0).value();
-    core->drop_reference();  // the pool's own
+    core->end();
     core->give_back(*second);
     CHECK(pool_mappings() == before.mappings + 2);
     core->give_back(*first);
@@ -31,31 +30,28 @@ TEST_CASE("core: finds a class at run time as the list does at compile time", "[
     using classes = zcpool::size_classes<4_KiB, 64_KiB, 256_KiB>;
     const std::array<class_spec, 3> specs{{{4_KiB, 1}, {64_KiB, 1}, {256_KiB, 1}}};
     creation_report report;
-    pool_core* core =
-        pool_core::create(specs, {.slots = {1, 1, 1}}, zcpool::spill_policy::never, report).value();
+    pool_core* core = pool_core::create(specs, {.slots = {1, 1, 1}}, {}, report).value();
     for (const std::size_t bytes :
          {0UL, 1UL, 4095UL, 4096UL, 4097UL, 65536UL, 65537UL, 262144UL, 262145UL, SIZE_MAX}) {
         CHECK(core->class_for(bytes) == classes::index_for(bytes));
     }
-    core->drop_reference();
+    core->end();
 }
 
 TEST_CASE("core: a slot's word follows it through its life", "[pool]") {
     const std::array<class_spec, 1> specs{{{4_KiB, 1}}};
     creation_report report;
     auto options = lending_options(1, 0);
-    pool_core* core =
-        pool_core::create(specs, options, zcpool::spill_policy::never, report).value();
+    pool_core* core = pool_core::create(specs, options, {}, report).value();
     zcpool::slot_record* record = core->take(0).value();
     CHECK(core->was(*record).state == zcpool::slot_state::owned);
-    core->publish(*record);
-    CHECK(core->was(*record).state == zcpool::slot_state::published);
     REQUIRE(core->lend(*record));
+    CHECK(core->was(*record).state == zcpool::slot_state::published);
     CHECK((core->was(*record).holders & zcpool::kernel_holder) != 0);
     CHECK(core->offset_of(record->data) == 0);
     core->give_back(*record);
     CHECK(zcpool::slot_word::is_resting(core->was(*record)));
-    core->drop_reference();
+    core->end();
 }
 
 }  // namespace

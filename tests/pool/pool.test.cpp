@@ -2,9 +2,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <optional>
@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <support/sockets.hpp>
@@ -68,231 +67,41 @@ TEST_CASE("pool: a view of any pool acquires without knowing its classes", "[poo
     CHECK(view.acquire(65537).error() == errc::too_large);
 }
 
-TEST_CASE("pool: a full class spills only where the policy says so, and it is counted", "[pool]") {
-    using spilling = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB>,
-                                  zcpool::pool_policy{.spill = zcpool::spill_policy::next_class}>;
-    const auto pool = make_pool<spilling>({.slots = {1, 1}});
-    const auto first = pool.try_acquire(1);
-    const auto second = pool.try_acquire(1);
-    CHECK(second.capacity() == 65536);
-    CHECK(pool.acquire(1).error() == errc::exhausted);
-    CHECK(pool.stats()[1].spilled == 1);
-}
-
-TEST_CASE("pool: a waiter for a class that may spill is woken by the larger one", "[pool]") {
-    using spilling = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB>,
-                                  zcpool::pool_policy{.spill = zcpool::spill_policy::next_class}>;
-    const auto pool = make_pool<spilling>({.slots = {1, 1}});
-    const auto small = pool.try_acquire(1);
-    auto large = pool.try_acquire(65536);
-    std::thread releaser{[&] {
-        while (pool.stats()[0].waited == 0) {
-            std::this_thread::yield();
-        }
-        large.reset();
-    }};
-    const auto got = pool.acquire_for(1, 60s);
-    releaser.join();
-    REQUIRE(got.has_value());
-    CHECK(got->capacity() == 65536);
-}
-
-TEST_CASE("pool: waiters get what is released, and closing wakes them", "[pool]") {
-    const auto pool = make_pool({.slots = {1, 1}});
-    std::optional<buffer> held = pool.try_acquire(1);
-    std::atomic<int> served{0};
-    std::atomic<int> closed{0};
-    std::vector<std::thread> waiters;
-    for (int i = 0; i < 4; ++i) {
-        waiters.emplace_back([&] {
-            for (;;) {
-                const auto got = pool.acquire_for(1, 60s);
-                if (!got) {
-                    closed += got.error() == errc::closed ? 1 : 100;
-                    return;
-                }
-                ++served;
+TEST_CASE("pool: renewing replaces the pages of the slot, all of them and no others", "[pool]") {
+    const auto pool = make_pool(lending_options(2, 2));
+    const auto before = make_slice(pool, 4096, 1);
+    const auto between = make_slice(pool, 65536, 2);
+    for (const std::size_t bytes : {4096UL, 65536UL}) {
+        for (int life = 0; life < 3; ++life) {  // in each of its lives it rests, and is renewed
+            {
+                const auto lent = make_slice(pool, bytes, 3);
+                REQUIRE(lent.lend().has_value());
             }
-        });
-    }
-    while (pool.stats()[0].waited < 4) {
-        std::this_thread::yield();
-    }
-    held.reset();
-    while (served < 1000) {
-        std::this_thread::yield();
-    }
-    pool.close();
-    for (auto& each : waiters) {
-        each.join();
-    }
-    CHECK(closed == 4);
-}
-
-TEST_CASE("pool: a waiter gets a slot that rests for the budget when its time has come", "[pool]") {
-    auto options = lending_options(1, 1);
-    options.lent_settle_time = 50ms;
-    options.lent_budget_permille = 0;
-    const auto pool = make_pool(options);
-    {
-        // The budget of nothing forbids lending. What another process lent, or this one before a
-        // budget was used up, is in the same state as this.
-        auto slice = make_slice(pool, 100, 1);
-        CHECK_FALSE(slice.lend().has_value());
-    }
-    options.lent_budget_permille = 1000;
-    const auto other = make_pool(options);
-    for (int round = 0; round < 40; ++round) {
-        auto got = other.acquire_for(65536, 10s);
-        REQUIRE(got.has_value());
-        got->commit(65536);
-        const auto slice = std::move(*got).freeze();
-        static_cast<void>(slice.lend());
-    }
-    CHECK(other.stats().lent_detached_bytes <= other.stats().lent_budget_bytes);
-}
-
-/// Runs work in a thread and waits until somebody waits for a slot of class 0, and a moment more to
-/// be asleep.
-template <class Pool, class Work>
-std::thread waiting_thread(const Pool& pool, std::uint64_t waited_before, Work work) {
-    std::thread made{std::move(work)};
-    while (pool.stats()[0].waited + pool.stats()[1].waited == waited_before) {
-        std::this_thread::yield();
-    }
-    std::this_thread::sleep_for(10ms);
-    return made;
-}
-
-TEST_CASE("pool: a waiter that takes from another class than it was woken for wakes the next",
-          "[pool]") {
-    using spilling = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB>,
-                                  zcpool::pool_policy{.spill = zcpool::spill_policy::next_class}>;
-    for (int round = 0; round < 5; ++round) {
-        const auto pool = make_pool<spilling>({.slots = {1, 1}});
-        auto small = pool.try_acquire(1);
-        auto large = pool.try_acquire(65536);
-        zcpool::result<buffer> first;
-        zcpool::result<buffer> second;
-        std::thread either = waiting_thread(pool, 0, [&] { first = pool.acquire_for(1, 30s); });
-        std::thread only_large =
-            waiting_thread(pool, 1, [&] { second = pool.acquire_for(65536, 30s); });
-        large.reset();  // wakes the one that could use either
-        small.reset();
-        either.join();
-        if (first.has_value() && first->capacity() == 65536) {
-            first->reset();
+            auto again = pool.try_acquire(bytes);
+            REQUIRE(again);
+            const auto is_zero = [](std::byte each) { return each == std::byte{0}; };
+            CHECK(std::all_of(again.data(), again.data() + bytes, is_zero));
         }
-        only_large.join();
-        CHECK(second.has_value());
     }
+    CHECK(pool.stats()[0].renewed == 3);
+    CHECK(pool.stats()[1].renewed == 3);
+    const auto first = pattern(4096, 1);
+    const auto second = pattern(65536, 2);
+    CHECK(std::equal(first.begin(), first.end(), before.data()));
+    CHECK(std::equal(second.begin(), second.end(), between.data()));
 }
 
-TEST_CASE("pool: a waiter that gives up hands its wake-up on", "[pool]") {
-    using pages = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB>>;
-    auto options = lending_options(4, 1);
-    options.lent_budget_permille = 60;  // of 80 KiB: one page
-    options.lent_settle_time = 300ms;
-    const auto pool = make_pool<pages>(options);
-    std::array<buffer, 4> all;
-    REQUIRE(pool.acquire_many(1, all) == 4);
-    all[0].commit(1);
-    all[1].commit(1);
-    auto a = std::move(all[0]).freeze();
-    auto b = std::move(all[1]).freeze();
-    REQUIRE((a.lend() && b.lend()));
-    a = {};
-    const auto again = pool.try_acquire(1);  // with which the budget is used up
-    REQUIRE(again);
-    zcpool::result<buffer> impatient;
-    zcpool::result<buffer> patient;
-    std::thread first = waiting_thread(pool, 0, [&] { impatient = pool.acquire_for(1, 60ms); });
-    std::thread second = waiting_thread(pool, 1, [&] { patient = pool.acquire_for(1, 30s); });
-    b = {};  // rests over the budget, and wakes one of them
-    first.join();
-    second.join();
-    CHECK(patient.has_value());
-}
-
-TEST_CASE("pool: who looked while a slot was being renewed is woken when it is free", "[pool]") {
-    const auto pool = make_pool(lending_options(1, 1));
-    {
-        const auto lent = make_slice(pool, 100, 1);
+TEST_CASE("pool: renews ahead no more slots than it is asked to, over all classes", "[pool]") {
+    const auto pool = make_pool(lending_options(2, 2));
+    for (const std::size_t bytes : {1UL, 1UL, 5000UL, 5000UL}) {
+        const auto held = pool.try_acquire(bytes);  // another one each time
+        const auto lent = make_slice(pool, bytes, 1);
         REQUIRE(lent.lend().has_value());
     }
-    const faults held_up;
-    faults::hold_punches();
-    std::thread renewer{[&] { static_cast<void>(pool.renew_resting(1)); }};
-    while (faults::held_punches() == 0) {
-        std::this_thread::yield();
-    }
-    zcpool::result<buffer> got;
-    std::thread waiter = waiting_thread(pool, 0, [&] { got = pool.acquire_for(1, 30s); });
-    faults::resume_punches();
-    renewer.join();
-    waiter.join();
-    CHECK(got.has_value());
-}
-
-TEST_CASE("pool: a slot whose renewal failed behind a sweep's back is found again", "[pool]") {
-    const auto pool = make_pool(lending_options(1, 1));
-    {
-        const auto lent = make_slice(pool, 100, 1);
-        REQUIRE(lent.lend().has_value());
-    }
-    {
-        const faults broken;
-        faults::hold_punches();
-        faults::fail_punches(ENOMEM);
-        std::thread unlucky{[&] { static_cast<void>(pool.renew_resting(1)); }};
-        while (faults::held_punches() == 0) {
-            std::this_thread::yield();
-        }
-        CHECK_FALSE(pool.try_acquire(1));  // swept while the slot was neither free nor in use
-        faults::resume_punches();
-        unlucky.join();
-    }
-    CHECK(pool.try_acquire(1));
-}
-
-TEST_CASE("pool: a waiter finds a slot that could not be renewed when it can be", "[pool]") {
-    const auto pool = make_pool(lending_options(1, 1));
-    {
-        const auto lent = make_slice(pool, 100, 1);
-        REQUIRE(lent.lend().has_value());
-    }
-    zcpool::result<buffer> got;
-    std::thread waiter;
-    {
-        const faults broken;
-        faults::fail_populating(ENOMEM);
-        waiter = waiting_thread(pool, 0, [&] { got = pool.acquire_for(1, 30s); });
-    }
-    waiter.join();
-    CHECK(got.has_value());
-}
-
-TEST_CASE("pool: destroyed while a thread waits, it lets that thread go first", "[pool]") {
-    const held before;
-    for (int round = 0; round < 20; ++round) {
-        auto pool = std::make_optional(make_pool({.slots = {1, 1}}));
-        auto last = pool->try_acquire(1);
-        std::atomic<bool> about_to{false};
-        zcpool::result<buffer> got;
-        std::thread waiter{[&, view = zcpool::pool_view{*pool}] {
-            about_to = true;
-            got = view.acquire_for(1, 30s);
-        }};
-        while (!about_to || pool->stats()[0].waited == 0) {
-            std::this_thread::yield();
-        }
-        pool.reset();
-        last.reset();
-        waiter.join();
-        REQUIRE_FALSE(got.has_value());
-        CHECK(got.error() == errc::closed);
-    }
-    CHECK(before == held{});
+    const auto resting = [&] { return pool.stats()[0].renewed + pool.stats()[1].renewed; };
+    const auto before = resting();
+    CHECK(pool.renew_resting(1) == 1);
+    CHECK(resting() == before + 1);
 }
 
 TEST_CASE("pool: acquire_many leaves alone what it cannot replace", "[pool]") {
@@ -353,7 +162,8 @@ TEST_CASE("pool: moves, and closes the one that it replaces", "[pool]") {
 }
 
 TEST_CASE("pool: a forked child's copies of handles do nothing, and it cannot acquire", "[pool]") {
-    const auto pool = make_pool({.slots = {2, 1}});
+    std::optional pool_object{make_pool(lending_options(2, 1))};
+    const auto& pool = *pool_object;
     buffer mine = pool.try_acquire(1);
     mine.commit(1);
     auto shared = make_slice(pool, 5000, 1);
@@ -363,12 +173,16 @@ TEST_CASE("pool: a forked child's copies of handles do nothing, and it cannot ac
     if (child == 0) {
         const bool refused = !pool.try_acquire(1) && pool.acquire(1).error() == errc::closed;
         pool.close();
+        pool_object.reset();
         zcpool::sink::write out{link.ours.get()};
         out.push(shared);  // the parent may use the slot for something else at any time
         const bool kept = out.flush() == zcpool::sink::state::failed;
+        const bool not_lent = !shared.lend();
+        const long mapped = pool_mappings();
         mine.reset();
         shared = {};
-        ::_exit(refused && kept ? 0 : 1);
+        const bool left = pool_mappings() == mapped;  // to the process's own end
+        ::_exit(refused && kept && not_lent && left ? 0 : 1);
     }
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);
@@ -417,27 +231,6 @@ TEST_CASE("pool: threads that fill and check slots never meet in one", "[pool][.
         std::vector<buffer> all(slots);
         CHECK(pool.acquire_many(1, all) == slots);  // none was lost
     }
-}
-
-TEST_CASE("pool: with more threads than slots nobody waits for ever", "[pool][.stress]") {
-    const auto pool = make_pool({.slots = {2, 1}});
-    std::atomic<long> failures{0};
-    std::vector<std::thread> threads;
-    for (int t = 0; t < 8; ++t) {
-        threads.emplace_back([&] {
-            for (int i = 0; i < 5'000; ++i) {
-                auto taken = pool.acquire_for(1, 60s);
-                failures += taken ? 0 : 1;
-                if (i % 16 == 0) {
-                    std::this_thread::yield();  // with the slot in hand, so that others do wait
-                }
-            }
-        });
-    }
-    for (auto& each : threads) {
-        each.join();
-    }
-    CHECK(failures == 0);
 }
 
 }  // namespace

@@ -37,7 +37,6 @@ struct fixture {
     std::uint32_t rest_one() {
         slot_record* record = take();
         REQUIRE(record != nullptr);
-        tested.publish(*record, me);
         REQUIRE(tested.lend(*record, me));
         REQUIRE(tested.give_back(*record, me));
         return to_number(record->slot);
@@ -113,7 +112,6 @@ TEST_CASE("slab: a lent slot comes back under fresh pages", "[pool]") {
     fixture f{1};
     slot_record* record = f.take();
     std::memset(record->data, 0x77, page_size);
-    f.tested.publish(*record, me);
     REQUIRE(f.tested.lend(*record, me));
     REQUIRE(f.tested.give_back(*record, me));
     slot_record* again = f.take();
@@ -146,7 +144,6 @@ TEST_CASE("slab: the slot that rested longest is renewed first", "[pool]") {
     fixture f{3};
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (const std::size_t i : {2U, 0U, 1U}) {
-        f.tested.publish(*taken[i], me);
         REQUIRE(f.tested.lend(*taken[i], me));
         REQUIRE(f.tested.give_back(*taken[i], me));
     }
@@ -159,7 +156,6 @@ TEST_CASE("slab: renewing ahead makes resting slots hot", "[pool]") {
     fixture f{3};
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (slot_record* each : taken) {
-        f.tested.publish(*each, me);
         REQUIRE(f.tested.lend(*each, me));
         REQUIRE(f.tested.give_back(*each, me));
     }
@@ -199,8 +195,8 @@ TEST_CASE("slab: a slot that settled is renewed although one before it is over t
     CHECK(f.tested.stats().slots == 2);
     std::array<slot_record*, 2> taken{f.take(), f.take()};
     for (slot_record* each : taken) {
-        f.tested.publish(*each, me);
         // Lent as another process would have done it, or this one before the budget was used up.
+        REQUIRE(f.tested.word(to_number(each->slot)).publish(each->generation, me));
         REQUIRE(f.tested.word(to_number(each->slot)).grant(each->generation, me, kernel_holder));
     }
     *reinterpret_cast<lent_stamp*>(f.control.data() + f.layout.classes[0].stamps) =
@@ -232,7 +228,6 @@ TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all",
     fixture f{3, page_size, 60'000};
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (const std::size_t i : {0U, 1U}) {
-        f.tested.publish(*taken[i], me);
         REQUIRE(f.tested.lend(*taken[i], me));
         REQUIRE(f.tested.give_back(*taken[i], me));
     }
@@ -242,7 +237,6 @@ TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all",
     CHECK(refused.retry_after > std::chrono::milliseconds{0});
     CHECK(slot_word::is_resting(f.tested.word(1).was()));
 
-    f.tested.publish(*taken[2], me);
     CHECK_FALSE(f.tested.lend(*taken[2], me));
     REQUIRE(f.tested.give_back(*taken[2], me));
     CHECK(f.take() == taken[2]);  // it was not lent, so it did not rest

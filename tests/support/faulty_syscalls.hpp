@@ -50,6 +50,8 @@ public:
     [[nodiscard]] static int held_punches() noexcept { return punches_waiting_.load(); }
     /// Refuses MFD_NOEXEC_SEAL, as kernels before 6.3 do.
     static void forget_noexec_seal() noexcept { old_memfd_.store(true); }
+    /// Answers membarrier with this error; 0: no longer.
+    static void refuse_membarrier(int error) noexcept { membarrier_error_.store(error); }
     /// Answers sendfile with this error; 0: no longer.
     static void fail_sendfile(int error) noexcept { sendfile_error_.store(error); }
 
@@ -64,6 +66,7 @@ private:
         punch_error_.store(0);
         populate_error_.store(0);
         sendfile_error_.store(0);
+        membarrier_error_.store(0);
         old_memfd_.store(false);
     }
 
@@ -105,6 +108,7 @@ private:
     inline static std::atomic<int> punch_error_{0};
     inline static std::atomic<int> populate_error_{0};
     inline static std::atomic<int> sendfile_error_{0};
+    inline static std::atomic<int> membarrier_error_{0};
 };
 
 /// The kernel behind the faults. Closing and unmapping always work: nobody could do anything about
@@ -166,6 +170,9 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static int sysinfo(struct ::sysinfo* system) noexcept {
         return faults::strikes() ? -1 : real::sysinfo(system);
+    }
+    static long membarrier(int command) noexcept {
+        return faults::strikes(faults::membarrier_error_) ? -1 : real::membarrier(command);
     }
     static int pipe2(int ends[2], int flags) noexcept {
         return faults::strikes() ? -1 : real::pipe2(ends, flags);

@@ -26,6 +26,16 @@ inline long pool_mappings() {
     return found;
 }
 
+/// Anonymous mappings that a forked child sees wiped: thread caches, and a fork guard a pool.
+inline long cache_mappings() {
+    std::ifstream maps{"/proc/self/smaps"};
+    long found = 0;
+    for (std::string line; std::getline(maps, line);) {
+        found += line.starts_with("VmFlags:") && line.find(" wf") != std::string::npos ? 1 : 0;
+    }
+    return found;
+}
+
 /// What was held when it was made, to be compared with later.
 struct held {
     long descriptors = open_descriptors();

@@ -214,7 +214,9 @@ inline slice buffer::freeze() && noexcept {
         return {};
     }
     slot_record& record = *std::exchange(record_, nullptr);
-    record.core->publish(record);
+    // relaxed: the record is still its owner's alone. Its word changes when the first one beside
+    // this process is to read it.
+    record.copied_sends.store(0, memory_order_relaxed);
     return slice{&record, record.data, std::exchange(size_, 0)};
 }
 

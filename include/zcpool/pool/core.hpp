@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -19,6 +20,8 @@
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/slab.hpp>
 #include <zcpool/pool/stats.hpp>
+#include <zcpool/pool/thread_cache.hpp>
+#include <zcpool/pool/thread_caches.hpp>
 #include <zcpool/pool/waiting.hpp>
 #include <zcpool/sys/fork_guard.hpp>
 #include <zcpool/sys/futex.hpp>
@@ -38,7 +41,7 @@ public:
     /// Errors: `invalid_options`, `unsupported`, `renewal_ineffective`, `out_of_memory`, or the
     /// errno of what the system refused. The report says which value, which limit, which remedy.
     [[nodiscard]] static result<pool_core*> create(std::span<const class_spec> classes,
-                                                   const pool_options& options, spill_policy spill,
+                                                   const pool_options& options, pool_policy policy,
                                                    creation_report& report) noexcept;
 
     pool_core(const pool_core&) = delete;
@@ -47,42 +50,35 @@ public:
     /// Takes a slot of a class, or of a larger one where the policy lets it spill.
     ///
     /// Expects: `wanted < class_count()`.
-    /// Returns: why not, or a slot that this process owns and the caller counts as one reference to
-    /// the core.
+    /// Returns: why not, or a slot that this process owns and that keeps the core until it is given
+    /// back.
     [[nodiscard]] result<slot_record*> take(std::size_t wanted) noexcept {
-        if (is_closed()) {
-            return fail(errc::closed);
-        }
-        const taken_slot found = search_classes(wanted, search::quick);
-        if (found.record == nullptr) {
-            add(slabs_[wanted].counters().exhausted);
-            return fail(errc::exhausted);
-        }
-        return found.record;
+        slot_record* const cached = take_cached(wanted);
+        return cached != nullptr ? result<slot_record*>{cached} : take_elsewhere(wanted);
+    }
+
+    /// Takes a slot out of this thread's cache; null when there is none. The hot path.
+    ///
+    /// Expects: `wanted <= class_count()`; the last has none.
+    [[nodiscard]] slot_record* take_cached(std::size_t wanted) noexcept {
+        thread_cache* const cache = current_cache;
+        return cache == nullptr ? nullptr : cache->acquire(this, wanted);
     }
 
     /// Like take(), but sleeps until a slot comes back or the deadline passes.
     [[nodiscard]] result<slot_record*> take_until(std::size_t wanted,
                                                   sys::clock::time_point deadline) noexcept;
 
-    /// Gives up this process's share of a slot and wakes a waiter. The last use of the record.
+    /// Gives a slot up, to this thread's cache where it may. The last use of the record.
     void give_back(slot_record& record) noexcept {
-        if (guard_.in_creator()) {
-            const std::size_t index = to_number(record.size_class);
-            if (slabs_[index].give_back(record, me_)) {
-                wake_one(index);
+        // relaxed: the last handle is the caller's. What was lent has to rest.
+        if (record.last_lent.load(memory_order_relaxed) == 0) [[likely]] {
+            thread_cache* const cache = current_cache;
+            if (cache != nullptr && cache->release(this, record)) {
+                return;
             }
         }
-        drop_reference();
-    }
-
-    /// Makes an owned slot immutable.
-    void publish(slot_record& record) noexcept {
-        // relaxed: the record is still its owner's alone.
-        record.copied_sends.store(0, memory_order_relaxed);
-        if (guard_.in_creator()) {
-            slabs_[to_number(record.size_class)].publish(record, me_);
-        }
+        give_back_elsewhere(record);
     }
 
     /// Marks a slot as held by the kernel.
@@ -112,31 +108,34 @@ public:
 
     /// Refuses every acquire from now on, and wakes those who wait.
     void close() noexcept {
-        if (guard_.in_creator()) {
-            // sync(closed): seq_cst; a waiter sees it, or the changed futex word.
-            header().closed.store(1, memory_order_seq_cst);
+        // sync(closed): seq_cst; a waiter sees it, or the changed futex word.
+        if (guard_.in_creator() && header().closed.exchange(1, memory_order_seq_cst) == 0) {
+            caches_.suspend();  // for good: from here on everything takes the long way
+            caches_.drain();
             waiters_.wake_all();
         }
+    }
+
+    /// Closes the pool and gives up the pool object's own reference.
+    void end() noexcept {
+        close();
+        if (!guard_.in_creator()) {
+            return;
+        }
+        while (!caches_.drain()) {  // somebody is in the middle of a release
+            sys::provider::yield();
+        }
+        // What caches handed out and did not get back counts from here on.
+        std::int64_t out = 0;
+        for (std::size_t index = 0; index < class_count_; ++index) {
+            out += caches_.handed_out(index);
+        }
+        change_references(out - pool_object);
     }
 
     [[nodiscard]] bool is_closed() const noexcept {
         // sync(closed): seq_cst; see close().
         return !guard_.in_creator() || header().closed.load(memory_order_seq_cst) != 0;
-    }
-
-    /// Adds a handle that keeps the memory.
-    void add_reference() noexcept {
-        // relaxed: whoever adds has one already.
-        references_.fetch_add(1, memory_order_relaxed);
-    }
-
-    /// Gives a handle up; the last one frees the memory. A forked child leaves everything to its
-    /// own end: the pool's pages are not mapped there, and something else may be at their address.
-    void drop_reference() noexcept {
-        // sync(core): acq_rel; what all holders did comes before the memory goes.
-        if (references_.fetch_sub(1, memory_order_acq_rel) == 1 && guard_.in_creator()) {
-            delete this;
-        }
     }
 
     /// The smallest class whose slots hold `bytes`; class_count() when none does.
@@ -185,6 +184,20 @@ private:
         return std::span{slabs_}.first(class_count_);
     }
 
+    // The pool object's share of the references: more than there can be handles, so that the count
+    // does not come to nothing before end(), whatever caches handed out without counting.
+    static constexpr std::int64_t pool_object = std::int64_t{1} << 40;
+
+    /// Counts handles that keep the core and are in nobody's cache; the last one frees the memory.
+    /// A forked child leaves everything to its own end: the pool's pages are not mapped there, and
+    /// something else may be at their address.
+    void change_references(std::int64_t by) noexcept {
+        // sync(core): acq_rel; what all holders did comes before the memory goes.
+        if (references_.fetch_add(by, memory_order_acq_rel) == -by && guard_.in_creator()) {
+            delete this;
+        }
+    }
+
     void wake_one(std::size_t index) noexcept {
         waiters_.wake_one(static_cast<std::uint32_t>(index), slabs_[index].counters().waiters);
     }
@@ -197,25 +210,19 @@ private:
         return spill_ == spill_policy::never ? wanted + 1 : class_count_;
     }
 
-    [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how) noexcept {
-        taken_slot none;
-        for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-            taken_slot found = slabs_[index].take(me_, how);
-            if (found.record != nullptr) {
-                add_reference();
-                slabs_[index].counters().count_acquired(slabs_[index].layout().slots);
-                if (index != wanted) {
-                    add(slabs_[index].counters().spilled);
-                }
-                return found;
-            }
-            if (found.retry_after.count() != 0) {
-                none.retry_after = none.retry_after.count() == 0
-                                       ? found.retry_after
-                                       : std::min(none.retry_after, found.retry_after);
-            }
-        }
-        return none;
+    [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how) noexcept;
+    [[nodiscard]] result<slot_record*> take_elsewhere(std::size_t wanted) noexcept;
+    void give_back_elsewhere(slot_record& record) noexcept;
+    /// Slots of a class that somebody holds; concurrent acquires and releases may be seen in part.
+    [[nodiscard]] std::uint64_t in_use(std::size_t index) const noexcept {
+        const class_stats counted = slabs_[index].stats();
+        const auto held = static_cast<std::int64_t>(counted.acquired - counted.released) +
+                          caches_.handed_out(index);
+        return static_cast<std::uint64_t>(
+            std::clamp<std::int64_t>(held, 0, static_cast<std::int64_t>(counted.slots)));
+    }
+    void note_in_use(std::size_t index) noexcept {
+        slabs_[index].counters().note_in_use(in_use(index));
     }
 
     shared_memory data_;
@@ -223,6 +230,7 @@ private:
     sys::unique_fd read_only_;
     sys::fork_guard guard_;
     std::array<slab, max_classes> slabs_;
+    thread_caches caches_;
     wait_list waiters_;
     lent_budget budget_;
     creation_report report_;
@@ -230,60 +238,32 @@ private:
     spill_policy spill_ = spill_policy::never;
     lending lending_ = lending::never;
     holder_set me_ = 1;  // the creator's bit
-    alignas(cache_line) atomic<std::uint64_t> references_{1};
+    alignas(cache_line) atomic<std::int64_t> references_{pool_object};
 };
 
-inline result<slot_record*> pool_core::take_until(std::size_t wanted,
-                                                  sys::clock::time_point deadline) noexcept {
-    if (auto taken = take(wanted); taken || taken.error() != errc::exhausted) {
-        return taken;
-    }
-    if (sys::clock::now() >= deadline) {
-        return fail(errc::timed_out);
-    }
-    add(slabs_[wanted].counters().waited);
-    add_reference();  // the pool may be destroyed meanwhile, and its last buffer go
-    auto taken = wait_until(wanted, deadline);
-    // A wake-up is for one waiter. This one may have been woken for a class that it did not take
-    // from in the end, or as its time was up: whoever still waits looks in its place.
-    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-        wake_one(index);
-    }
-    drop_reference();
-    return taken;
-}
-
-inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
-                                                  sys::clock::time_point deadline) noexcept {
-    std::uint32_t usable = 0;
-    std::array<std::optional<wait_list::registration>, max_classes> registrations;
-    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-        usable |= std::uint32_t{1} << index;
-        registrations[index].emplace(slabs_[index].counters().waiters);
-    }
-    for (;;) {
-        const auto ticket = waiters_.ticket();
-        if (is_closed()) {
-            return fail(errc::closed);
+inline void pool_core::give_back_elsewhere(slot_record& record) noexcept {
+    if (guard_.in_creator()) {
+        // relaxed: as in give_back().
+        if (record.last_lent.load(memory_order_relaxed) == 0 && caches_.release(record)) {
+            return;
         }
-        const taken_slot found = search_classes(wanted, search::thorough);
-        if (found.record != nullptr) {
-            return found.record;
+        const std::size_t index = to_number(record.size_class);
+        if (slabs_[index].give_back(record, me_)) {
+            wake_one(index);
         }
-        const auto now = sys::clock::now();
-        if (now >= deadline) {
-            return fail(errc::timed_out);
-        }
-        const auto retry = found.retry_after.count() == 0 ? deadline : now + found.retry_after;
-        waiters_.sleep(ticket, usable, std::min(deadline, retry));
     }
+    change_references(-1);
 }
 
 inline pool_stats pool_core::stats() const noexcept {
     pool_stats to;
     to.class_count = class_count_;
     for (std::size_t index = 0; index < class_count_; ++index) {
-        to.classes[index] = slabs_[index].stats();
+        class_stats& now = to.classes[index];
+        now = slabs_[index].stats();
+        caches_.read(index, now);
+        now.in_use = in_use(index);
+        now.high_water = std::max(now.high_water, now.in_use);
     }
     to.lent_detached_bytes = budget_.detached_bytes(lent_now());
     to.lent_budget_bytes = budget_.limit();

@@ -21,6 +21,7 @@ inline void add(atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
 struct class_counters {
     alignas(cache_line) atomic<std::uint64_t> acquired;
     alignas(cache_line) atomic<std::uint64_t> released;
+    atomic<std::uint64_t> returned;  ///< free slots that came back from thread caches
     alignas(cache_line) atomic<std::uint64_t> high_water;
     atomic<std::uint64_t> exhausted;
     atomic<std::uint64_t> waited;
@@ -31,25 +32,19 @@ struct class_counters {
     atomic<std::uint64_t> copied_bytes;
     alignas(cache_line) atomic<std::uint32_t> waiters;  ///< how many sleep, not how many ever did
 
-    /// Counts one of `slots` that was handed out.
-    void count_acquired(std::uint32_t slots) noexcept {
-        // relaxed: a counter.
-        const auto acquired_now = acquired.fetch_add(1, memory_order_relaxed) + 1;
-        // relaxed: a counter.
-        const auto in_use = acquired_now - released.load(memory_order_relaxed);
+    /// Raises the high water to what is in use, where it is more.
+    void note_in_use(std::uint64_t in_use) noexcept {
         // relaxed: a counter.
         auto highest = high_water.load(memory_order_relaxed);
-        // More than there are slots: releases overtook us between the two looks.
-        while (in_use > highest && in_use <= slots) {
-            // relaxed: a counter.
-            if (high_water.compare_exchange_weak(highest, in_use, memory_order_relaxed,
+        // relaxed: a counter.
+        while (in_use > highest &&
+               !high_water.compare_exchange_weak(highest, in_use, memory_order_relaxed,
                                                  memory_order_relaxed)) {
-                break;
-            }
         }
     }
 
-    /// The counters as plain numbers; the size of the class is the caller's to fill in.
+    /// The counters as plain numbers, without what thread caches counted; the size of the class
+    /// and `in_use` are the caller's to fill in.
     [[nodiscard]] class_stats read() const noexcept {
         const auto value = [](const atomic<std::uint64_t>& counter) {
             // relaxed: a counter.
@@ -59,7 +54,6 @@ struct class_counters {
         // sync(came-back): acquire; every slot that was released is seen as acquired below.
         now.released = released.load(memory_order_acquire);
         now.acquired = value(acquired);
-        now.in_use = now.acquired - now.released;
         now.high_water = value(high_water);
         now.exhausted = value(exhausted);
         now.waited = value(waited);

@@ -29,7 +29,7 @@ public:
                   creation_report& report) noexcept
         : classes_(classes), options_(options), report_(report) {}
 
-    [[nodiscard]] result<pool_core*> run(spill_policy spill) noexcept {
+    [[nodiscard]] result<pool_core*> run(pool_policy policy) noexcept {
         report_ = creation_report{};
         if (auto done = check_options(); !done) {
             return fail(done.error());
@@ -38,10 +38,12 @@ public:
         if (core_ == nullptr) {
             return fail(errc::out_of_memory);
         }
-        core_->spill_ = spill;
+        core_->spill_ = policy.spill;
+        policy_ = policy;
         core_->class_count_ = layout_.class_count;
-        for (const auto step : {&pool_creation::make_memory, &pool_creation::open_slabs,
-                                &pool_creation::prove_lending, &pool_creation::lock}) {
+        for (const auto step :
+             {&pool_creation::make_memory, &pool_creation::open_slabs,
+              &pool_creation::prove_lending, &pool_creation::open_caches, &pool_creation::lock}) {
             if (auto done = (this->*step)(); !done) {
                 delete core_;
                 return fail(done.error());
@@ -222,6 +224,24 @@ private:
         return done;
     }
 
+    /// Without membarrier there is no taking back what other threads cache: then there are no
+    /// caches.
+    [[nodiscard]] result<void> open_caches() noexcept {
+        if (policy_.cache == cache_policy::none) {
+            return {};
+        }
+        auto done = core_->caches_.open(core_, core_->open_slabs(), core_->waiters_, core_->me_);
+        if (!done && done.error() != errc::out_of_memory) {
+            report_.explain(
+                "no thread caches: membarrier was refused (%s); it needs Linux 4.14 and a filter "
+                "that lets it pass",
+                std::strerror(done.error().value()));
+            return {};
+        }
+        report_.cache = done ? cache_policy::thread : cache_policy::none;
+        return done;
+    }
+
     [[nodiscard]] std::unexpected<std::error_code> refused(const char* what, std::size_t bytes,
                                                            std::error_code why) noexcept {
         report_.explain(
@@ -234,14 +254,15 @@ private:
     std::span<const class_spec> classes_;
     const pool_options& options_;
     creation_report& report_;
+    pool_policy policy_;
     pool_layout layout_;
     pool_core* core_ = nullptr;
 };
 
 inline result<pool_core*> pool_core::create(std::span<const class_spec> classes,
-                                            const pool_options& options, spill_policy spill,
+                                            const pool_options& options, pool_policy policy,
                                             creation_report& report) noexcept {
-    return pool_creation{classes, options, report}.run(spill);
+    return pool_creation{classes, options, report}.run(policy);
 }
 
 }  // namespace zcpool

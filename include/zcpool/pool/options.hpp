@@ -29,8 +29,15 @@ enum class spill_policy : std::uint8_t {
     next_class,  ///< try the next larger class, and count it
 };
 
+/// Whether threads keep free slots of their own between acquires.
+enum class cache_policy : std::uint8_t {
+    none,    ///< every acquire and release goes to the shared free store
+    thread,  ///< about 4 MiB of each class a thread, where the class has 16 slots or more
+};
+
 /// How a pool type behaves: named members with defaults, fixed at compile time.
 struct pool_policy {
+    cache_policy cache = cache_policy::thread;
     spill_policy spill = spill_policy::never;
 };
 
@@ -60,6 +67,7 @@ struct pool_options {
 struct creation_report {
     lock_report locking;
     zcpool::lending lending = zcpool::lending::never;  ///< what the pool does
+    cache_policy cache = cache_policy::none;           ///< what the pool does
     std::size_t data_bytes = 0;                        ///< slots
     std::size_t control_bytes = 0;                     ///< slot words, stores, counters
     char text[320] = "";  ///< the value, the limit and the remedy; empty when all was granted

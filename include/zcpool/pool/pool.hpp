@@ -18,6 +18,7 @@
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/size_classes.hpp>
 #include <zcpool/pool/stats.hpp>
+#include <zcpool/pool/take.hpp>
 #include <zcpool/sys/futex.hpp>
 
 namespace zcpool {
@@ -36,7 +37,7 @@ public:
     /// Concurrency: lock-free; any thread. No allocation; no system call unless the slot was lent
     /// (then its pages are replaced).
     [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
-        return acquire(bytes).value_or(buffer{});
+        return try_acquire_from(core_->class_for(bytes));
     }
 
     /// Like try_acquire(), and says why not.
@@ -114,6 +115,13 @@ private:
 
     explicit pool_view(pool_core* core) noexcept : core_(core) {}
 
+    [[nodiscard]] buffer try_acquire_from(std::size_t index) const noexcept {
+        if (slot_record* const cached = core_->take_cached(index)) [[likely]] {
+            return buffer{cached};
+        }
+        return acquire_from(index).value_or(buffer{});
+    }
+
     [[nodiscard]] result<buffer> acquire_from(std::size_t index) const noexcept {
         if (index == core_->class_count()) {
             return fail(errc::too_large);
@@ -158,7 +166,7 @@ public:
         }
         creation_report unwanted;
         auto core =
-            pool_core::create(specs, options, Policy.spill, report == nullptr ? unwanted : *report);
+            pool_core::create(specs, options, Policy, report == nullptr ? unwanted : *report);
         if (!core) {
             return fail(core.error());
         }
@@ -188,7 +196,7 @@ public:
     }
     /// As pool_view::try_acquire(), with the class found by the compile-time list.
     [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
-        return acquire(bytes).value_or(buffer{});
+        return view().try_acquire_from(Classes::index_for(bytes));
     }
     /// As pool_view::acquire_until().
     [[nodiscard]] result<buffer> acquire_until(std::size_t bytes,
@@ -227,8 +235,7 @@ private:
 
     void destroy() noexcept {
         if (core_ != nullptr) {
-            core_->close();
-            std::exchange(core_, nullptr)->drop_reference();
+            std::exchange(core_, nullptr)->end();
         }
     }
 

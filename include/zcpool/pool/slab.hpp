@@ -5,6 +5,7 @@
 // lent.
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/lent_budget.hpp>
+#include <zcpool/pool/renewal.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/slot_record.hpp>
 #include <zcpool/pool/slot_word.hpp>
@@ -61,9 +63,8 @@ public:
                                     const shared_memory& data, const shared_memory& control,
                                     lent_budget budget, pool_core* core) noexcept {
         layout_ = layout;
-        data_ = &data;
         control_ = control.data();
-        budget_ = budget;
+        renewer_ = {layout, data, control_, budget};
         store_ = {{at<bitmap_store::word>(layout.store), bitmap_store::words_for(layout.slots)},
                   layout.slots};
         resting_ = {
@@ -107,11 +108,49 @@ public:
         return sweep(me, how);
     }
 
+    /// Takes up to `into.size()` hot slots for `me`.
+    /// Returns: how many, from the front.
+    [[nodiscard]] std::size_t take_many(holder_set me, std::span<slot_record*> into) noexcept {
+        std::array<std::uint32_t, 32> found;
+        std::size_t count = 0;
+        while (count < into.size()) {
+            const std::size_t wanted = std::min(into.size() - count, found.size());
+            const std::size_t got = store_.pop_many(std::span{found}.first(wanted));
+            if (got == 0) {
+                break;
+            }
+            for (const std::uint32_t i : std::span{found}.first(got)) {
+                if (slot_record* record = claim(i, me)) {
+                    into[count++] = record;
+                }
+            }
+        }
+        return count;
+    }
+
+    /// Gives up slots that this process owns alone.
+    void give_back_many(holder_set me, std::span<slot_record* const> records) noexcept {
+        std::array<std::uint32_t, 32> freed;
+        for (; !records.empty();
+             records = records.subspan(std::min(records.size(), freed.size()))) {
+            std::size_t count = 0;
+            for (slot_record* each : records.first(std::min(records.size(), freed.size()))) {
+                const auto slot = to_number(each->slot);
+                [[maybe_unused]] const auto outcome = word(slot).drop(each->generation, me);
+                ZCPOOL_ASSERT(outcome == drop_outcome::freed, "cached a slot that is shared");
+                freed[count++] = slot;
+            }
+            store_.push_many(std::span{freed}.first(count));
+            // sync(came-back): release; a sweep that starts with this count sees the slots.
+            counters().returned.fetch_add(count, memory_order_release);
+        }
+    }
+
     /// Gives up this process's share of a slot.
     /// Returns: whether a slot came free by it.
     bool give_back(slot_record& record, holder_set me) noexcept {
         const auto slot = to_number(record.slot);
-        account_for_lending(record);
+        renewer_.note_last_send(record);
         const drop_outcome outcome = word(slot).drop(record.generation, me);
         ZCPOOL_ASSERT(outcome != drop_outcome::not_held,
                       "released a slot that this process does not hold");
@@ -128,33 +167,9 @@ public:
         return true;
     }
 
-    /// Makes an owned slot immutable.
-    void publish(slot_record& record, holder_set me) noexcept {
-        [[maybe_unused]] const bool done =
-            word(to_number(record.slot)).publish(record.generation, me);
-        ZCPOOL_ASSERT(done, "froze a slot that this process does not own");
-    }
-
-    /// Marks a published slot as held by the kernel, before it is handed to a call without a
-    /// receipt.
-    ///
-    /// Returns: false when the budget does not allow it: then copy.
+    /// Marks a slot as held by the kernel; see page_renewer::lend().
     [[nodiscard]] bool lend(slot_record& record, holder_set me) noexcept {
-        const lent_stamp now = lent_now();
-        // relaxed: only this process's lending sets it, and then the word has the bit.
-        if (record.last_lent.load(memory_order_relaxed) == 0) {
-            slot_word& shared = word(to_number(record.slot));
-            if ((shared.was().holders & kernel_holder) == 0) {
-                if (!budget_.has_room(now, layout_.slot_bytes) ||
-                    !shared.grant(record.generation, me, kernel_holder)) {
-                    return false;
-                }
-                add(counters().lent);
-            }
-        }
-        // relaxed: for the budget's account, which orders nothing.
-        record.last_lent.store(now, memory_order_relaxed);
-        return true;
+        return renewer_.lend(record, word(to_number(record.slot)), me);
     }
 
     /// Replaces the pages of resting slots ahead of need, and makes them free.
@@ -195,34 +210,10 @@ public:
     }
 
 private:
-    enum class renewal : std::uint8_t { cleaned, lost, over_budget, failed };
-
     template <class T>
     [[nodiscard]] T* at(std::size_t offset) const noexcept {
         return reinterpret_cast<T*>(control_ + offset);
     }
-    [[nodiscard]] atomic<lent_stamp>& stamp(std::uint32_t slot) const noexcept {
-        return at<atomic<lent_stamp>>(layout_.stamps)[slot];
-    }
-
-    /// When a slot was last sent, as far as those who lent it have given it back.
-    [[nodiscard]] lent_stamp last_sent(std::uint32_t slot) const noexcept {
-        // relaxed: for the budget's account, which orders nothing.
-        return stamp(slot).load(memory_order_relaxed);
-    }
-
-    /// Leaves the time of this process's last send with the slot, before anybody can find it
-    /// resting. Kept in the record until then, so that a send touches no shared memory.
-    void account_for_lending(slot_record& record) noexcept {
-        // relaxed: the record is the last handle's alone.
-        if (const auto sent = record.last_lent.load(memory_order_relaxed); sent != 0) {
-            // relaxed: as above.
-            record.last_lent.store(0, memory_order_relaxed);
-            // relaxed: another process's time may be lost; it is about the same.
-            stamp(to_number(record.slot)).store(sent, memory_order_relaxed);
-        }
-    }
-
     [[nodiscard]] slot_record* claim(std::uint32_t slot, holder_set me) noexcept {
         if (slot >= layout_.slots) {
             return nullptr;
@@ -235,33 +226,8 @@ private:
         return &records_[slot];
     }
 
-    /// Claims a resting slot and replaces its pages; after `cleaned` the caller says what it
-    /// becomes.
     [[nodiscard]] renewal clean(std::uint32_t slot, holder_set me) noexcept {
-        if (slot >= layout_.slots) {
-            return renewal::lost;
-        }
-        const lent_stamp now = lent_now();
-        if (!budget_.may_detach(now, last_sent(slot), layout_.slot_bytes)) {
-            return renewal::over_budget;
-        }
-        if (!word(slot).claim_resting(me)) {
-            return renewal::lost;
-        }
-        if (!budget_.try_detach(now, last_sent(slot), layout_.slot_bytes)) {
-            word(slot).keep_resting();
-            return renewal::over_budget;
-        }
-        if (!data_->renew(layout_.data + slot * layout_.slot_bytes, layout_.slot_bytes)) {
-            // relaxed: for the budget's account: its pages are counted, and no further try detaches
-            // them again.
-            stamp(slot).store(0, memory_order_relaxed);
-            word(slot).quarantine();
-            add(counters().quarantined);
-            return renewal::failed;
-        }
-        add(counters().renewed);
-        return renewal::cleaned;
+        return slot < layout_.slots ? renewer_.clean(slot, word(slot), me) : renewal::lost;
     }
 
     /// Makes a cleaned slot the cleaner's.
@@ -289,8 +255,9 @@ private:
     /// released: such slots come back by a release only. One that saw a slot rest, or being
     /// cleaned, is not noted: those come back otherwise.
     [[nodiscard]] taken_slot sweep(holder_set me, search how) noexcept {
-        // sync(came-back): acquire; what was released before this count was read is seen below.
-        const auto came_back = counters().released.load(memory_order_acquire);
+        // sync(came-back): acquire; what came back before the counts were read is seen below.
+        const auto came_back = counters().released.load(memory_order_acquire) +
+                               counters().returned.load(memory_order_acquire);
         // relaxed: a note to ourselves; missing it costs a sweep.
         if (how == search::quick && all_in_use_.load(memory_order_relaxed) == came_back + 1) {
             return {};
@@ -318,7 +285,7 @@ private:
                                                          !std::exchange(quarantine_tried, true))) {
                 switch (clean(i, me)) {
                     case renewal::cleaned: return {own_cleaned(i, me)};
-                    case renewal::over_budget: look_again(budget_.period()); break;
+                    case renewal::over_budget: look_again(renewer_.period()); break;
                     case renewal::failed: quarantine_tried = true; [[fallthrough]];
                     case renewal::lost: look_again(short_while); break;
                 }
@@ -334,14 +301,13 @@ private:
     static constexpr std::chrono::milliseconds short_while{10};
 
     class_layout layout_;
-    const shared_memory* data_ = nullptr;
     std::byte* control_ = nullptr;
-    lent_budget budget_;
+    page_renewer renewer_;
     bitmap_store store_;
     index_ring resting_;
     std::unique_ptr<slot_record[]> records_;
     atomic<std::uint64_t> sweeps_;
-    // `released` + 1 at the last sweep that saw all slots in use; 0: none yet.
+    // What had come back, + 1, at the last sweep that saw all slots in use; 0: none yet.
     atomic<std::uint64_t> all_in_use_;
 };
 

@@ -16,8 +16,9 @@ struct class_stats {
     std::size_t slot_bytes = 0;
     std::uint32_t slots = 0;
     std::uint64_t in_use = 0;  ///< slots held by a buffer or slice
+    std::uint64_t cached = 0;  ///< free slots that lie in thread caches and between them
     std::uint64_t high_water =
-        0;  ///< the most slots in use at a time; concurrent threads may add one each
+        0;  ///< the most slots in use at a time, as seen whenever a cache was filled or passed by
     std::uint64_t acquired = 0;   ///< slots handed out, ever
     std::uint64_t released = 0;   ///< slots that came back, ever
     std::uint64_t exhausted = 0;  ///< acquires that found no slot

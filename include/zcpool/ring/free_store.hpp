@@ -70,13 +70,7 @@ public:
     /// Concurrency: wait-free; any thread or process. A death inside loses the hint at most.
     void push(std::uint32_t index) noexcept {
         ZCPOOL_ASSERT(index < capacity_, "index beyond the store's capacity");
-        const std::uint32_t leaf = index / 64;
-        // relaxed: a hint; the claim of the slot word orders what is in the slot.
-        const auto before =
-            leaves_[leaf].fetch_or(std::uint64_t{1} << (index % 64), memory_order_relaxed);
-        if (before == 0) {
-            announce(leaf);
-        }
+        put(index / 64, std::uint64_t{1} << (index % 64));
     }
 
     /// Takes the lowest index that was there.
@@ -86,22 +80,42 @@ public:
     /// Complexity: O(capacity / 4096) loads to find, then one atomic operation.
     /// Concurrency: lock-free; any thread or process.
     [[nodiscard]] std::uint32_t pop() noexcept {
-        for (std::uint32_t s = 0; s < summaries_.size(); ++s) {
-            // relaxed: only says where to look.
-            std::uint64_t candidates = summaries_[s].load(memory_order_relaxed);
-            for (; candidates != 0; candidates &= candidates - 1) {
-                const std::uint32_t leaf =
-                    s * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
-                if (leaf >= leaves_.size()) {
-                    break;  // shared memory is input: a bit beyond the last leaf means nothing
-                }
-                if (const auto index = take_lowest(leaf); index != no_index) {
-                    return index;
-                }
-                retract(leaf);
+        std::uint32_t index = no_index;
+        visit_leaves([&](std::uint32_t leaf) { return take_lowest(leaf, {&index, 1}) != 0; });
+        return index;
+    }
+
+    /// Adds several indices.
+    ///
+    /// Expects: each `< capacity()`.
+    /// Complexity: an atomic operation for each run of them in the same 64, two where that was
+    /// empty.
+    /// Concurrency: as push().
+    void push_many(std::span<const std::uint32_t> indices) noexcept {
+        for (std::size_t i = 0; i < indices.size();) {
+            const std::uint32_t leaf = indices[i] / 64;
+            std::uint64_t bits = 0;
+            for (; i < indices.size() && indices[i] / 64 == leaf; ++i) {
+                ZCPOOL_ASSERT(indices[i] < capacity_, "index beyond the store's capacity");
+                bits |= std::uint64_t{1} << (indices[i] % 64);
             }
+            put(leaf, bits);
         }
-        return no_index;
+    }
+
+    /// Takes up to `into.size()` of the lowest indices that were there.
+    ///
+    /// Returns: how many, from the front; none as pop().
+    /// Complexity: as pop(): one atomic operation for what lies in the same 64; it does not look
+    /// further.
+    /// Concurrency: lock-free; any thread or process.
+    [[nodiscard]] std::size_t pop_many(std::span<std::uint32_t> into) noexcept {
+        std::size_t count = 0;
+        visit_leaves([&](std::uint32_t leaf) {
+            count = take_lowest(leaf, into);
+            return count != 0;
+        });
+        return count;
     }
 
     /// Announces every leaf that has a bit, for hints whose pusher died before it could.
@@ -148,20 +162,61 @@ private:
         }
     }
 
-    [[nodiscard]] std::uint32_t take_lowest(std::uint32_t leaf) noexcept {
-        // relaxed: only says which bit to try.
+    void put(std::uint32_t leaf, std::uint64_t bits) noexcept {
+        // relaxed: a hint; the claim of the slot word orders what is in the slot.
+        if (leaves_[leaf].fetch_or(bits, memory_order_relaxed) == 0) {
+            announce(leaf);
+        }
+    }
+
+    /// Calls `visit` with each leaf that was announced, lowest first, until it says that it has
+    /// what it wants; a leaf where it finds nothing is retracted.
+    template <class Visit>
+    void visit_leaves(Visit visit) noexcept {
+        for (std::uint32_t s = 0; s < summaries_.size(); ++s) {
+            // relaxed: only says where to look.
+            std::uint64_t candidates = summaries_[s].load(memory_order_relaxed);
+            for (; candidates != 0; candidates &= candidates - 1) {
+                const std::uint32_t leaf =
+                    s * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
+                if (leaf >= leaves_.size()) {
+                    break;  // shared memory is input: a bit beyond the last leaf means nothing
+                }
+                if (visit(leaf)) {
+                    return;
+                }
+                retract(leaf);
+            }
+        }
+    }
+
+    /// Takes up to `into.size()` of a leaf's lowest indices.
+    /// Returns: how many; none when the leaf was empty.
+    [[nodiscard]] std::size_t take_lowest(std::uint32_t leaf,
+                                          std::span<std::uint32_t> into) noexcept {
+        // relaxed: only says which bits to try.
         std::uint64_t bits = leaves_[leaf].load(memory_order_relaxed);
         while (bits != 0) {
-            const std::uint64_t lowest = bits & (~bits + 1);
-            const auto index = leaf * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-            // relaxed: a hint; the claim of the slot word orders what is in the slot.
-            const auto before = leaves_[leaf].fetch_and(~lowest, memory_order_relaxed);
-            if ((before & lowest) != 0 && index < capacity_) {
-                return index;
+            std::uint64_t wanted = 0;
+            std::uint64_t rest = bits;
+            for (std::size_t i = 0; i < into.size() && rest != 0; ++i, rest &= rest - 1) {
+                wanted |= rest & (~rest + 1);
             }
-            bits = before & ~lowest;  // somebody else took it, so somebody made progress
+            // relaxed: a hint; the claim of the slot word orders what is in the slot.
+            const auto before = leaves_[leaf].fetch_and(~wanted, memory_order_relaxed);
+            std::size_t count = 0;
+            for (std::uint64_t taken = before & wanted; taken != 0; taken &= taken - 1) {
+                const auto index = leaf * 64 + static_cast<std::uint32_t>(std::countr_zero(taken));
+                if (index < capacity_) {
+                    into[count++] = index;
+                }
+            }
+            if (count != 0) {
+                return count;
+            }
+            bits = before & ~wanted;  // somebody else took them, so somebody made progress
         }
-        return no_index;
+        return 0;
     }
 
     std::span<word> summaries_;

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -63,6 +64,10 @@ struct kernel {
     static int clock_gettime(clockid_t clock, timespec* now) noexcept {
         return ::clock_gettime(clock, now);
     }
+    static long membarrier(int command) noexcept {
+        return ::syscall(SYS_membarrier, command, 0, 0);
+    }
+    static void yield() noexcept { static_cast<void>(::sched_yield()); }
     static long system_page_size() noexcept { return ::sysconf(_SC_PAGESIZE); }
 
     static int pipe2(int ends[2], int flags) noexcept { return ::pipe2(ends, flags); }

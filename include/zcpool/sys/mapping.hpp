@@ -64,6 +64,16 @@ public:
         return advise(offset, bytes, populate_write);
     }
 
+    /// Leaves the mapping to the caller, who ends it with unmap().
+    [[nodiscard]] std::byte* detach() noexcept {
+        bytes_ = 0;
+        return std::exchange(address_, nullptr);
+    }
+    /// Ends a mapping that was detached.
+    static void unmap(std::byte* address, std::size_t bytes) noexcept {
+        static_cast<void>(provider::munmap(address, bytes));
+    }
+
     [[nodiscard]] std::byte* data() const noexcept { return address_; }
     [[nodiscard]] std::size_t size() const noexcept { return bytes_; }
     [[nodiscard]] explicit operator bool() const noexcept { return address_ != nullptr; }
@@ -71,7 +81,7 @@ public:
     /// Unmaps, if anything is mapped.
     void reset() noexcept {
         if (address_ != nullptr) {
-            static_cast<void>(provider::munmap(address_, bytes_));
+            unmap(address_, bytes_);
             address_ = nullptr;
             bytes_ = 0;
         }

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Fresh pages for the slots of one class: when a lent slot was last sent, whether the budget allows
+// to replace its pages now, and doing it.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include <zcpool/base/atomic.hpp>
+#include <zcpool/base/index.hpp>
+#include <zcpool/pool/counters.hpp>
+#include <zcpool/pool/layout.hpp>
+#include <zcpool/pool/lent_budget.hpp>
+#include <zcpool/pool/shared_memory.hpp>
+#include <zcpool/pool/slot_record.hpp>
+#include <zcpool/pool/slot_word.hpp>
+
+namespace zcpool {
+
+/// What came of replacing a slot's pages.
+enum class renewal : std::uint8_t {
+    cleaned,      ///< done; the caller says what the slot becomes
+    lost,         ///< it was not resting, or somebody else was faster
+    over_budget,  ///< not now: the kernel may still hold too many replaced pages
+    failed,       ///< the system refused; the slot is in quarantine
+};
+
+/// Lends and renews the slots of one class: a view of shared memory.
+///
+/// Concurrency: lock-free; any thread.
+class page_renewer {
+public:
+    page_renewer() noexcept = default;
+    page_renewer(const class_layout& layout, const shared_memory& data, std::byte* control,
+                 lent_budget budget) noexcept
+        : data_(&data),
+          stamps_(reinterpret_cast<atomic<lent_stamp>*>(control + layout.stamps)),
+          counters_(reinterpret_cast<class_counters*>(control + layout.counters)),
+          slab_(layout.data),
+          slot_bytes_(layout.slot_bytes),
+          budget_(budget) {}
+
+    /// Marks a slot as held by the kernel, before it is handed to a call without a receipt.
+    ///
+    /// Expects: the caller holds a slice of it.
+    /// Returns: false when the budget does not allow it: then copy.
+    [[nodiscard]] bool lend(slot_record& record, slot_word& word, holder_set me) noexcept {
+        const lent_stamp now = lent_now();
+        // relaxed: only this process's lending sets it, and then the word has the kernel's bit.
+        if (record.last_lent.load(memory_order_relaxed) == 0) {
+            if ((word.was().holders & kernel_holder) == 0 && !budget_.has_room(now, slot_bytes_)) {
+                return false;
+            }
+            // Until now it was this process's alone; another thread may be at the same.
+            static_cast<void>(word.publish(record.generation, me));
+            if (!word.grant(record.generation, me, kernel_holder)) {
+                return false;
+            }
+            // sync(lent): acq_rel; only who finds 0 counts, and the last holder sees the mark.
+            if (record.last_lent.exchange(now, memory_order_acq_rel) == 0) {
+                add(counters_->lent);
+            }
+            return true;
+        }
+        // relaxed: for the budget's account, which orders nothing.
+        record.last_lent.store(now, memory_order_relaxed);
+        return true;
+    }
+
+    /// Leaves the time of this process's last send with the slot, before anybody can find it
+    /// resting. Kept in the record until then, so that a send touches no shared memory.
+    void note_last_send(slot_record& record) noexcept {
+        // relaxed: the record is the last handle's alone.
+        if (const auto sent = record.last_lent.load(memory_order_relaxed); sent != 0) {
+            // relaxed: as above.
+            record.last_lent.store(0, memory_order_relaxed);
+            // relaxed: another process's time may be lost; it is about the same.
+            stamps_[to_number(record.slot)].store(sent, memory_order_relaxed);
+        }
+    }
+
+    /// Claims a resting slot and replaces its pages.
+    [[nodiscard]] renewal clean(std::uint32_t slot, slot_word& word, holder_set me) noexcept {
+        const lent_stamp now = lent_now();
+        if (!budget_.may_detach(now, last_sent(slot), slot_bytes_)) {
+            return renewal::over_budget;
+        }
+        if (!word.claim_resting(me)) {
+            return renewal::lost;
+        }
+        if (!budget_.try_detach(now, last_sent(slot), slot_bytes_)) {
+            word.keep_resting();
+            return renewal::over_budget;
+        }
+        if (!data_->renew(slab_ + slot * slot_bytes_, slot_bytes_)) {
+            // relaxed: for the budget's account: its pages are counted, and no further try detaches
+            // them again.
+            stamps_[slot].store(0, memory_order_relaxed);
+            word.quarantine();
+            add(counters_->quarantined);
+            return renewal::failed;
+        }
+        add(counters_->renewed);
+        return renewal::cleaned;
+    }
+
+    /// How long after `over_budget` it is worth trying again.
+    [[nodiscard]] std::chrono::milliseconds period() const noexcept { return budget_.period(); }
+
+private:
+    /// When a slot was last sent, as far as those who lent it have given it back.
+    [[nodiscard]] lent_stamp last_sent(std::uint32_t slot) const noexcept {
+        // relaxed: for the budget's account, which orders nothing.
+        return stamps_[slot].load(memory_order_relaxed);
+    }
+
+    const shared_memory* data_ = nullptr;
+    atomic<lent_stamp>* stamps_ = nullptr;
+    class_counters* counters_ = nullptr;
+    std::size_t slab_ = 0;
+    std::size_t slot_bytes_ = 0;
+    lent_budget budget_;
+};
+
+}  // namespace zcpool

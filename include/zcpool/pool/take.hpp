@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// How a slot is found off the hot path: in the free stores, among those that rest, by a sweep, in
+// other threads' caches, and by waiting for one.
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include <zcpool/base/result.hpp>
+#include <zcpool/pool/core.hpp>
+#include <zcpool/pool/counters.hpp>
+#include <zcpool/pool/slab.hpp>
+#include <zcpool/pool/thread_caches.hpp>
+#include <zcpool/pool/waiting.hpp>
+#include <zcpool/sys/futex.hpp>
+
+namespace zcpool {
+
+inline taken_slot pool_core::search_classes(std::size_t wanted, search how) noexcept {
+    taken_slot none;
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        taken_slot found = slabs_[index].take(me_, how);
+        if (found.record != nullptr) {
+            change_references(1);
+            add(slabs_[index].counters().acquired);
+            note_in_use(index);
+            if (index != wanted) {
+                add(slabs_[index].counters().spilled);
+            }
+            return found;
+        }
+        if (found.retry_after.count() != 0) {
+            none.retry_after = none.retry_after.count() == 0
+                                   ? found.retry_after
+                                   : std::min(none.retry_after, found.retry_after);
+        }
+    }
+    return none;
+}
+
+inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted) noexcept {
+    if (is_closed()) {
+        return fail(errc::closed);
+    }
+    if (slot_record* const cached = caches_.acquire(wanted)) {
+        note_in_use(wanted);
+        return cached;
+    }
+    taken_slot found = search_classes(wanted, search::quick);
+    if (found.record == nullptr && caches_.reclaim(wanted, classes_end(wanted))) {
+        found = search_classes(wanted, search::quick);
+    }
+    if (found.record == nullptr) {
+        add(slabs_[wanted].counters().exhausted);
+        return fail(errc::exhausted);
+    }
+    return found.record;
+}
+
+inline result<slot_record*> pool_core::take_until(std::size_t wanted,
+                                                  sys::clock::time_point deadline) noexcept {
+    if (auto taken = take(wanted); taken || taken.error() != errc::exhausted) {
+        return taken;
+    }
+    if (sys::clock::now() >= deadline) {
+        return fail(errc::timed_out);
+    }
+    add(slabs_[wanted].counters().waited);
+    change_references(1);  // the pool may be destroyed meanwhile, and its last buffer go
+    auto taken = wait_until(wanted, deadline);
+    // A wake-up is for one waiter. This one may have been woken for a class that it did not take
+    // from in the end, or as its time was up: whoever still waits looks in its place.
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        wake_one(index);
+    }
+    change_references(-1);
+    return taken;
+}
+
+inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
+                                                  sys::clock::time_point deadline) noexcept {
+    std::uint32_t usable = 0;
+    std::array<std::optional<wait_list::registration>, max_classes> registrations;
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        usable |= std::uint32_t{1} << index;
+        registrations[index].emplace(slabs_[index].counters().waiters);
+    }
+    // While somebody waits, what is released must not end in a cache.
+    const thread_caches::suspension suspended{caches_};
+    for (;;) {
+        const auto ticket = waiters_.ticket();
+        if (is_closed()) {
+            return fail(errc::closed);
+        }
+        const bool all_out = caches_.drain();
+        taken_slot found = search_classes(wanted, search::thorough);
+        if (!all_out && found.retry_after.count() == 0) {
+            found.retry_after = std::chrono::milliseconds{1};
+        }
+        if (found.record != nullptr) {
+            return found.record;
+        }
+        const auto now = sys::clock::now();
+        if (now >= deadline) {
+            return fail(errc::timed_out);
+        }
+        const auto retry = found.retry_after.count() == 0 ? deadline : now + found.retry_after;
+        waiters_.sleep(ticket, usable, std::min(deadline, retry));
+    }
+}
+
+}  // namespace zcpool

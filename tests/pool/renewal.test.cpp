@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <chrono>
+
+#include <support/catch.hpp>
+#include <support/faulty_syscalls.hpp>
+#include <zcpool/pool/renewal.hpp>
+
+// What it does inside a slab, with budget and quarantine, is in slab.test.cpp.
+
+namespace {
+
+using namespace zcpool;
+
+constexpr holder_set me = 1;
+
+struct fixture {
+    explicit fixture(std::size_t budget_bytes = 0, int settle_ms = 0) {
+        const std::array<class_spec, 1> classes{{{page_size, 1}}};
+        layout = compute_layout(classes).value();
+        data = shared_memory::create("zcpool-data", layout.data_bytes, page_use::renewable).value();
+        control = shared_memory::create("zcpool-control", layout.control_bytes, page_use::control)
+                      .value();
+        auto& header = *reinterpret_cast<control_header*>(control.data());
+        tested = {layout.classes[0], data, control.data(),
+                  lent_budget{header.detached, budget_bytes, std::chrono::milliseconds{settle_ms}}};
+        record.generation = word.claim(me).value();
+    }
+
+    [[nodiscard]] class_counters& counters() {
+        return *reinterpret_cast<class_counters*>(control.data() + layout.classes[0].counters);
+    }
+
+    pool_layout layout;
+    shared_memory data;
+    shared_memory control;
+    slot_word word;
+    slot_record record;
+    page_renewer tested;
+};
+
+TEST_CASE("renewal: lending publishes the slot and gives the kernel a share, once", "[pool]") {
+    fixture f;
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(f.tested.lend(f.record, f.word, me));
+    }
+    CHECK(f.word.was() ==
+          slot_status{f.record.generation, slot_state::published, me | kernel_holder});
+    CHECK(f.counters().read().lent == 1);
+}
+
+TEST_CASE("renewal: a slot that its holder gave up cannot be lent", "[pool]") {
+    fixture f;
+    REQUIRE(f.word.drop(f.record.generation, me) == drop_outcome::freed);
+    CHECK_FALSE(f.tested.lend(f.record, f.word, me));
+    CHECK(f.record.last_lent.load(memory_order_relaxed) == 0);
+}
+
+TEST_CASE("renewal: only a resting slot is cleaned", "[pool]") {
+    fixture f;
+    CHECK(f.tested.clean(0, f.word, me) == renewal::lost);
+    REQUIRE(f.tested.lend(f.record, f.word, me));
+    CHECK(f.tested.clean(0, f.word, me) == renewal::lost);
+    f.tested.note_last_send(f.record);
+    CHECK(f.record.last_lent.load(memory_order_relaxed) == 0);
+    REQUIRE(f.word.drop(f.record.generation, me) == drop_outcome::resting);
+    f.data.data()[0] = std::byte{7};
+    CHECK(f.tested.clean(0, f.word, me) == renewal::cleaned);
+    CHECK(f.data.data()[0] == std::byte{0});
+    CHECK(f.word.was().state == slot_state::cleaning);
+}
+
+TEST_CASE("renewal: the account counts from the last send, wherever it was noted", "[pool]") {
+    fixture f{0, 60'000};
+    REQUIRE(f.word.publish(f.record.generation, me));
+    REQUIRE(f.word.grant(f.record.generation, me, kernel_holder));
+    f.record.last_lent.store(lent_now(), memory_order_relaxed);
+    f.tested.note_last_send(f.record);
+    REQUIRE(f.word.drop(f.record.generation, me) == drop_outcome::resting);
+    CHECK(f.tested.clean(0, f.word, me) == renewal::over_budget);
+    CHECK(slot_word::is_resting(f.word.was()));
+    CHECK(f.tested.period() > std::chrono::milliseconds{0});
+}
+
+}  // namespace
