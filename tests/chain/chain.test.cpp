@@ -171,4 +171,24 @@ TEST_CASE("chain: random edits read as the same edits of plain bytes", "[chain]"
     CHECK(slots_in_use(pool) == 0);
 }
 
+TEST_CASE("chain: what it is given by another is gone there, and what it held before is let go",
+          "[chain]") {
+    const auto pool = make_pool({.slots = {8, 1}});
+    chain first;
+    chain second;
+    for (std::uint64_t i = 0; i < 3; ++i) {
+        REQUIRE(first.append(make_slice(pool, 100, i)));
+    }
+    REQUIRE(second.append(make_slice(pool, 50, 9)));
+    REQUIRE(first.append(std::move(second)));
+    CHECK(second.empty());  // NOLINT(bugprone-use-after-move): it is empty by promise
+    CHECK(second.slice_count() == 0);
+    CHECK(first.size() == 350);
+    chain third;
+    REQUIRE(third.append(make_slice(pool, 10, 5)));
+    first = std::move(third);
+    CHECK(slots_in_use(pool) == 1);
+    CHECK(flatten(first) == pattern(10, 5));
+}
+
 }  // namespace

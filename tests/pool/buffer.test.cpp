@@ -55,7 +55,12 @@ TEST_CASE("buffer: moving hands the slot over and keeps what was committed", "[p
     third = std::move(second);
     CHECK(third.size() == 10);
     CHECK(slots_in_use(pool) == 1);
+    auto& itself = third;
+    third = std::move(itself);
+    CHECK(third.size() == 10);
     third.reset();
+    CHECK(third.size() == 0);
+    CHECK(third.bytes().empty());
     CHECK(slots_in_use(pool) == 0);
 }
 

@@ -48,6 +48,10 @@ TEST_CASE("create: options out of range are refused with the value and the limit
     CHECK(small_pool::create({.slots = {1, 1}, .lent_settle_time = -1ms}, &report).error() ==
           errc::invalid_options);
     CHECK(says(report, "-1 ms"));
+    CHECK(small_pool::create({.slots = {1, 1}, .lent_settle_time = 3'600'001ms}, &report).error() ==
+          errc::invalid_options);
+    CHECK(says(report, "3600001 ms"));
+    CHECK(small_pool::create({.slots = {1, 1}, .lent_settle_time = 3'600'000ms}).has_value());
     CHECK_FALSE(small_pool::create({.slots = {0, 0}}).has_value());  // and without a report
 }
 
@@ -71,6 +75,23 @@ TEST_CASE("create: lending that would corrupt is refused, not believed", "[pool]
     CHECK(says(report, "shmem_enabled"));
     CHECK(small_pool::create({.slots = {1, 1}}).has_value());  // without lending it does not matter
     CHECK(before == held{});
+}
+
+TEST_CASE("create: every class must renew, not only the first", "[pool]") {
+    const faults broken;
+    faults::switch_renewal_off(1);  // the first class's trial still works
+    creation_report report;
+    CHECK(small_pool::create(lending_options(1, 1), &report).error() == errc::renewal_ineffective);
+    CHECK(says(report, "65536-byte"));
+}
+
+TEST_CASE("create: a kernel with other pages is refused with both sizes", "[pool]") {
+    const faults other;
+    faults::pretend_page_size(65536);
+    creation_report report;
+    CHECK(small_pool::create({.slots = {1, 1}}, &report).error() == errc::unsupported);
+    CHECK(says(report, "65536"));
+    CHECK(says(report, "4096"));
 }
 
 TEST_CASE("create: whichever system call fails, it is told and nothing is leaked", "[pool]") {

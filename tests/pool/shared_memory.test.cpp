@@ -7,11 +7,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <span>
+#include <string>
 
 #include <support/catch.hpp>
 #include <support/faulty_syscalls.hpp>
+#include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 
@@ -56,6 +61,35 @@ TEST_CASE("shared_memory: renewal detaches what the kernel still references", "[
     REQUIRE(memory.has_value());
     CHECK(memory->verify_renewal(0, 16 * page_size) == true);
     CHECK(memory->verify_renewal(63 * page_size, page_size) == true);
+}
+
+/// The VmFlags of the mapping at an address.
+std::string flags_of(const void* address) {
+    std::ifstream maps{"/proc/self/smaps"};
+    char begin[32];
+    std::snprintf(begin, sizeof begin, "%lx-", reinterpret_cast<unsigned long>(address));
+    bool found = false;
+    for (std::string line; std::getline(maps, line);) {
+        found = found || line.starts_with(begin);
+        if (found && line.starts_with("VmFlags:")) {
+            return line + ' ';
+        }
+    }
+    return {};
+}
+
+TEST_CASE("shared_memory: pages that must be replaced one by one are kept small", "[pool]") {
+    if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
+        SKIP("this kernel has no large pages");
+    }
+    auto renewable = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
+    auto fixed = shared_memory::create("zcpool-test", 16 * page_size, page_use::fixed);
+    REQUIRE((renewable.has_value() && fixed.has_value()));
+    CHECK(flags_of(renewable->data()).find(" nh ") != std::string::npos);
+    CHECK(flags_of(fixed->data()).find(" nh ") == std::string::npos);
+    const auto pool = zcpool_test::make_pool(zcpool_test::lending_options(1, 1));
+    auto buffer = pool.try_acquire(1);
+    CHECK(flags_of(buffer.data()).find(" nh ") != std::string::npos);
 }
 
 TEST_CASE("shared_memory: renewal that does nothing is found out", "[pool]") {

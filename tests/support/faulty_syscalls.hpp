@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 
@@ -36,8 +37,11 @@ public:
 
     /// Answers sends with at most this many bytes.
     static void shorten_sends(std::size_t bytes) noexcept { longest_send_.store(bytes); }
-    /// Answers punching a hole with success and does nothing: renewal is switched off.
-    static void switch_renewal_off() noexcept { punch_does_nothing_.store(true); }
+    /// Answers punching a hole with success and does nothing: renewal is switched off, but for the
+    /// first `working` times.
+    static void switch_renewal_off(long working = 0) noexcept { working_punches_.store(working); }
+    /// Says that the system's pages have this size; 0: no longer.
+    static void pretend_page_size(long bytes) noexcept { page_size_.store(bytes); }
     /// Fails every punch with this error; 0: no longer.
     static void fail_punches(int error) noexcept { punch_error_.store(error); }
     /// Fails every populating with this error; 0: no longer.
@@ -61,7 +65,8 @@ private:
     static void reset() noexcept {
         first_.store(-1);
         longest_send_.store(SIZE_MAX);
-        punch_does_nothing_.store(false);
+        working_punches_.store(LONG_MAX);
+        page_size_.store(0);
         punches_held_.store(false);
         punch_error_.store(0);
         populate_error_.store(0);
@@ -93,7 +98,8 @@ private:
     inline static std::atomic<long> many_{1};
     inline static std::atomic<int> error_{EIO};
     inline static std::atomic<std::size_t> longest_send_{SIZE_MAX};
-    inline static std::atomic<bool> punch_does_nothing_{false};
+    inline static std::atomic<long> working_punches_{LONG_MAX};
+    inline static std::atomic<long> page_size_{0};
     static void wait_while_held() noexcept {
         punches_waiting_.fetch_add(1);
         for (int i = 0; punches_held_.load() && i < 10'000; ++i) {
@@ -147,7 +153,9 @@ struct faulty_kernel : zcpool::sys::kernel {
         if (faults::strikes(faults::punch_error_)) {
             return -1;
         }
-        return faults::punch_does_nothing_.load() ? 0 : real::fallocate(fd, mode, offset, bytes);
+        return faults::working_punches_.fetch_sub(1) <= 0
+                   ? 0
+                   : real::fallocate(fd, mode, offset, bytes);
     }
     static void* mmap(void* hint, std::size_t bytes, int protection, int flags, int fd,
                       off_t offset) noexcept {
@@ -173,6 +181,10 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static long membarrier(int command) noexcept {
         return faults::strikes(faults::membarrier_error_) ? -1 : real::membarrier(command);
+    }
+    static long system_page_size() noexcept {
+        const long pretended = faults::page_size_.load();
+        return pretended == 0 ? real::system_page_size() : pretended;
     }
     static int pipe2(int ends[2], int flags) noexcept {
         return faults::strikes() ? -1 : real::pipe2(ends, flags);

@@ -96,7 +96,7 @@ private:
             report_.explain(
                 "the class table does not add up to a pool: sizes must increase, be multiples of "
                 "4096 "
-                "and at most 2^30 bytes, and the pool at most 2^62");
+                "and at most 2^30 bytes");
             return fail(layout.error());
         }
         layout_ = *layout;

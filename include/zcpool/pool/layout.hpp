@@ -119,8 +119,7 @@ struct pool_layout {
         std::size_t slab = 0;
         here.data = layout.data_bytes;
         if (!checked_multiply(here.slot_bytes, here.slots, slab) ||
-            !checked_add(layout.data_bytes, slab, layout.data_bytes) ||
-            layout.data_bytes > std::size_t{1} << 62) {
+            !checked_add(layout.data_bytes, slab, layout.data_bytes)) {
             return fail(errc::invalid_options);
         }
         here.counters = reserve(sizeof(class_counters));
