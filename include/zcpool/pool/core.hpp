@@ -18,6 +18,7 @@
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/shared_memory.hpp>
+#include <zcpool/pool/size_classes.hpp>
 #include <zcpool/pool/slab.hpp>
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/pool/thread_cache.hpp>
@@ -139,13 +140,7 @@ public:
     }
 
     /// The smallest class whose slots hold `bytes`; class_count() when none does.
-    [[nodiscard]] std::size_t class_for(std::size_t bytes) const noexcept {
-        std::size_t index = 0;
-        for (const auto& each : open_slabs()) {
-            index += each.layout().slot_bytes < bytes ? 1U : 0U;
-        }
-        return index;
-    }
+    [[nodiscard]] std::size_t class_for(std::size_t bytes) const noexcept { return lookup_(bytes); }
 
     [[nodiscard]] std::size_t class_count() const noexcept { return class_count_; }
     [[nodiscard]] std::size_t slot_bytes(std::size_t index) const noexcept {
@@ -178,9 +173,6 @@ private:
         return *reinterpret_cast<control_header*>(control_.data());
     }
     [[nodiscard]] std::span<slab> open_slabs() noexcept {
-        return std::span{slabs_}.first(class_count_);
-    }
-    [[nodiscard]] std::span<const slab> open_slabs() const noexcept {
         return std::span{slabs_}.first(class_count_);
     }
 
@@ -235,6 +227,7 @@ private:
     lent_budget budget_;
     creation_report report_;
     std::size_t class_count_ = 0;
+    class_lookup lookup_;
     spill_policy spill_ = spill_policy::never;
     lending lending_ = lending::never;
     holder_set me_ = 1;  // the creator's bit

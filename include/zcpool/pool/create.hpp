@@ -5,6 +5,7 @@
 // hot path.
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cinttypes>
 #include <cstddef>
@@ -41,6 +42,11 @@ public:
         core_->spill_ = policy.spill;
         policy_ = policy;
         core_->class_count_ = layout_.class_count;
+        std::array<std::size_t, max_classes> sizes{};
+        for (std::size_t i = 0; i < layout_.class_count; ++i) {
+            sizes[i] = layout_.classes[i].slot_bytes;
+        }
+        core_->lookup_ = class_lookup{std::span{sizes}.first(layout_.class_count)};
         for (const auto step :
              {&pool_creation::make_memory, &pool_creation::open_slabs,
               &pool_creation::prove_lending, &pool_creation::open_caches, &pool_creation::lock}) {

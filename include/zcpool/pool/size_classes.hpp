@@ -6,13 +6,53 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include <zcpool/base/align.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
 
 namespace zcpool {
+
+/// From a number of bytes to the smallest class that holds them, by a table of powers of two.
+class class_lookup {
+public:
+    constexpr class_lookup() noexcept : class_lookup(std::span<const std::size_t>{}) {}
+
+    /// `sizes`: bytes of the slots of each class, increasing, at most max_classes.
+    explicit constexpr class_lookup(std::span<const std::size_t> sizes) noexcept {
+        bytes_.fill(SIZE_MAX);
+        std::copy(sizes.begin(), sizes.end(), bytes_.begin());
+        for (std::size_t width = 0; width < first_.size(); ++width) {
+            // The fewest bytes that are looked up here.
+            const std::size_t least = width == 0 ? 0 : (page_size << (width - 1)) + 1;
+            const auto fits = std::lower_bound(sizes.begin(), sizes.end(), least);
+            first_[width] = static_cast<std::uint8_t>(fits - sizes.begin());
+        }
+    }
+
+    /// The smallest class whose slots hold `wanted` bytes; the number of classes when none does.
+    ///
+    /// Complexity: two loads; a step for each class between two powers of two.
+    [[nodiscard]] constexpr std::size_t operator()(std::size_t wanted) const noexcept {
+        const std::size_t pages_beyond_first = (wanted - (wanted != 0 ? 1 : 0)) / page_size;
+        std::size_t index = first_[static_cast<std::size_t>(std::bit_width(pages_beyond_first))];
+        while (bytes_[index] < wanted) {  // ends at the class behind the last, which holds anything
+            ++index;
+        }
+        return index;
+    }
+
+private:
+    static constexpr std::size_t widths =
+        static_cast<std::size_t>(std::bit_width(SIZE_MAX / page_size)) + 1;
+
+    std::array<std::size_t, max_classes + 1> bytes_{};
+    std::array<std::uint8_t, widths> first_{};
+};
 
 /// A list of slot sizes in bytes: 1 to 16 of them, strictly increasing, multiples of the page size,
 /// at most 1 GiB.
@@ -41,10 +81,17 @@ struct size_classes {
 
     /// The smallest class whose slots hold `wanted` bytes; `count` when none does.
     ///
-    /// Complexity: one comparison a class, without branches.
+    /// Complexity: a comparison a class for up to four; more are looked up.
     [[nodiscard]] static constexpr std::size_t index_for(std::size_t wanted) noexcept {
-        return (std::size_t{0} + ... + std::size_t{Bytes < wanted ? 1U : 0U});
+        if constexpr (count <= 4) {
+            return (std::size_t{0} + ... + std::size_t{Bytes < wanted ? 1U : 0U});
+        } else {
+            return lookup(wanted);
+        }
     }
+
+private:
+    static constexpr class_lookup lookup{bytes};
 };
 
 }  // namespace zcpool
