@@ -18,7 +18,11 @@ TEST_CASE("counters: what is counted is read, each in its place", "[pool]") {
     add(counters.renewed, 5);
     add(counters.quarantined, 6);
     add(counters.copied_bytes, 7);
+    add(counters.trimmed, 8);
+    add(counters.refilled, 9);
     const class_stats now = counters.read();
+    CHECK(now.trimmed == 8);
+    CHECK(now.refilled == 9);
     CHECK(now.exhausted == 1);
     CHECK(now.waited == 2);
     CHECK(now.spilled == 3);

@@ -104,6 +104,36 @@ TEST_CASE("pool: renews ahead no more slots than it is asked to, over all classe
     CHECK(resting() == before + 1);
 }
 
+TEST_CASE("pool: trimmed, it holds no memory for free slots, and takes it again on demand",
+          "[pool]") {
+    for (const auto lending : {zcpool::lending::never, zcpool::lending::cached}) {
+        auto options = lending_options(64, 8);
+        options.lending = lending;
+        const auto pool = make_pool(options);
+        const auto held = make_slice(pool, 65536, 1);
+        {
+            const auto cached = pool.try_acquire(1);
+        }
+        CHECK(pool.stats()[0].cached > 0);
+        CHECK(pool.trim(2) == 62 * 4096 + 5 * 65536);
+        CHECK(pool.stats()[0].cached == 0);
+        CHECK(pool.stats()[0].trimmed == 62);
+        CHECK(pool.stats()[1].trimmed == 5);
+        CHECK(pool.trim() == 2 * 4096 + 2 * 65536);
+        CHECK(pool.trim() == 0);
+        std::vector<buffer> all;
+        while (auto next = pool.try_acquire(65536)) {
+            fill(next.space(), all.size());
+            all.push_back(std::move(next));
+        }
+        CHECK(all.size() == 7);
+        CHECK(pool.stats()[1].refilled == 7);
+        CHECK(pool.stats()[1].renewed == 0);
+        const auto kept = pattern(65536, 1);
+        CHECK(std::equal(kept.begin(), kept.end(), held.data()));
+    }
+}
+
 TEST_CASE("pool: acquire_many leaves alone what it cannot replace", "[pool]") {
     const auto pool = make_pool({.slots = {3, 1}});
     std::array<buffer, 3> all;

@@ -92,6 +92,26 @@ TEST_CASE("shared_memory: pages that must be replaced one by one are kept small"
     CHECK(flags_of(buffer.data()).find(" nh ") != std::string::npos);
 }
 
+TEST_CASE("shared_memory: discarded pages are no longer the process's, and come back zeroed",
+          "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", 16 * page_size, page_use::fixed);
+    REQUIRE(memory.has_value());
+    const auto blocks = [&] {
+        struct stat status{};
+        REQUIRE(::fstat(memory->fd(), &status) == 0);
+        return status.st_blocks * 512;
+    };
+    const auto before = blocks();
+    std::fill_n(memory->data(), 16 * page_size, std::byte{1});
+    REQUIRE(memory->discard(4 * page_size, 8 * page_size).has_value());
+    CHECK(blocks() == before - 8 * static_cast<long>(page_size));
+    REQUIRE(memory->renew(4 * page_size, 8 * page_size).has_value());
+    CHECK(blocks() == before);
+    CHECK(memory->data()[4 * page_size] == std::byte{0});
+    CHECK(memory->data()[4 * page_size - 1] == std::byte{1});
+    CHECK(memory->data()[12 * page_size] == std::byte{1});
+}
+
 TEST_CASE("shared_memory: renewal that does nothing is found out", "[pool]") {
     auto memory = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
     REQUIRE(memory.has_value());

@@ -242,4 +242,47 @@ TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all",
     CHECK(f.take() == taken[2]);  // it was not lent, so it did not rest
 }
 
+TEST_CASE("slab: trims the slots that would be taken last, and fills them again on demand",
+          "[pool]") {
+    fixture f{5};
+    slot_record* used = f.take();
+    CHECK(f.tested.trim(me, 1) == 3);
+    CHECK(f.tested.stats().trimmed == 3);
+    CHECK(to_number(f.take()->slot) == 1);  // the one that was kept
+    CHECK(f.tested.stats().refilled == 0);
+    for (int i = 1; i <= 3; ++i) {
+        slot_record* again = f.take();
+        REQUIRE(again != nullptr);
+        again->data[0] = std::byte{1};
+        CHECK(f.tested.stats().refilled == static_cast<std::uint64_t>(i));
+    }
+    CHECK(f.take() == nullptr);
+    CHECK(f.tested.trim(me, 0) == 0);
+    REQUIRE(f.tested.give_back(*used, me));
+    CHECK(f.tested.trim(me, 0) == 1);
+    f.lose_hints();
+    CHECK(f.take() == used);  // found by the sweep
+    CHECK(f.tested.stats().renewed == 0);
+}
+
+TEST_CASE("slab: a trimmed slot that gets no pages is not handed out until it does", "[pool]") {
+    fixture f{1};
+    {
+        const faults broken;
+        faults::fail_punches(EPERM);
+        CHECK(f.tested.trim(me, 0) == 0);  // and stays as it was
+    }
+    CHECK(f.tested.stats().trimmed == 0);
+    REQUIRE(f.tested.trim(me, 0) == 1);
+    {
+        const faults broken;
+        faults::fail_populating(ENOMEM);
+        CHECK(f.take() == nullptr);
+        CHECK(f.tested.word(0).was().state == slot_state::quarantine);
+    }
+    slot_record* record = f.take();
+    REQUIRE(record != nullptr);
+    CHECK(record->data[0] == std::byte{0});
+}
+
 }  // namespace

@@ -121,6 +121,22 @@ TEST_CASE("slot_word: what no step can have left is claimed by nobody", "[pool]"
     }
 }
 
+TEST_CASE("slot_word: a trimmed slot is nobody's until it is claimed as one without pages",
+          "[pool]") {
+    slot_word word;
+    const auto generation = *word.claim(me);
+    CHECK_FALSE(word.claim_trimmed(me));
+    word.trim(generation);
+    CHECK(slot_word::is_trimmed(word.was()));
+    CHECK_FALSE(slot_word::is_resting(word.was()));
+    CHECK_FALSE(word.claim(me).has_value());
+    CHECK_FALSE(word.claim_resting(me));
+    CHECK(word.drop(generation, me) == drop_outcome::not_held);
+    REQUIRE(word.claim_trimmed(other));
+    CHECK_FALSE(word.claim_trimmed(me));
+    CHECK(word.finish_cleaning(other) == generation + 2);
+}
+
 TEST_CASE("slot_word: generations start over without harm", "[pool]") {
     CHECK(next_generation(generation_limit - 1) == 0);
     CHECK(next_generation(0) == 1);

@@ -107,6 +107,22 @@ public:
         return renewed;
     }
 
+    /// Gives the pages of free slots back to the system; see pool_view::trim().
+    std::size_t trim(std::size_t keep) noexcept {
+        std::size_t bytes = 0;
+        if (guard_.in_creator()) {
+            caches_.drain();
+            for (std::size_t index = 0; index < class_count_; ++index) {
+                const std::size_t trimmed = slabs_[index].trim(me_, keep);
+                bytes += trimmed * slot_bytes(index);
+                for (std::size_t i = 0; i < trimmed; ++i) {
+                    wake_one(index);  // who looked in the middle of it saw no slot
+                }
+            }
+        }
+        return bytes;
+    }
+
     /// Refuses every acquire from now on, and wakes those who wait.
     void close() noexcept {
         // sync(closed): seq_cst; a waiter sees it, or the changed futex word.

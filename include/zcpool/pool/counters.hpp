@@ -21,7 +21,7 @@ inline void add(atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
 struct class_counters {
     alignas(cache_line) atomic<std::uint64_t> acquired;
     alignas(cache_line) atomic<std::uint64_t> released;
-    atomic<std::uint64_t> returned;  ///< free slots that came back from thread caches
+    atomic<std::uint64_t> returned;  ///< slots that came back otherwise: from caches, by trimming
     alignas(cache_line) atomic<std::uint64_t> high_water;
     atomic<std::uint64_t> exhausted;
     atomic<std::uint64_t> waited;
@@ -31,6 +31,8 @@ struct class_counters {
     atomic<std::uint64_t> quarantined;
     atomic<std::uint64_t> copied_bytes;
     alignas(cache_line) atomic<std::uint32_t> waiters;  ///< how many sleep, not how many ever did
+    atomic<std::uint64_t> trimmed;
+    atomic<std::uint64_t> refilled;
 
     /// Raises the high water to what is in use, where it is more.
     void note_in_use(std::uint64_t in_use) noexcept {
@@ -62,6 +64,8 @@ struct class_counters {
         now.renewed = value(renewed);
         now.quarantined = value(quarantined);
         now.copied_bytes = value(copied_bytes);
+        now.trimmed = value(trimmed);
+        now.refilled = value(refilled);
         return now;
     }
 };

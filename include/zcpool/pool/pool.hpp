@@ -101,6 +101,14 @@ public:
         return core_->renew_resting(most);
     }
 
+    /// Gives the pages of free slots back to the system, but for `keep` slots of each class, so
+    /// that a pool that was sized for the peak does not hold it at night. A slot is given pages
+    /// again when it is acquired, which then may fail as `exhausted` for want of memory.
+    ///
+    /// Returns: bytes given back.
+    /// Complexity: system calls; a system call for each slot.
+    std::size_t trim(std::size_t keep = 0) const noexcept { return core_->trim(keep); }
+
     /// Refuses every acquire from now on and wakes those who wait. Buffers and slices live on.
     void close() const noexcept { core_->close(); }
 
@@ -218,6 +226,8 @@ public:
     std::size_t renew_resting(std::size_t most) const noexcept {
         return view().renew_resting(most);
     }
+    /// As pool_view::trim().
+    std::size_t trim(std::size_t keep = 0) const noexcept { return view().trim(keep); }
     /// As pool_view::close().
     void close() const noexcept { view().close(); }
     [[nodiscard]] bool is_closed() const noexcept { return view().is_closed(); }

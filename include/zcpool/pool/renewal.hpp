@@ -81,8 +81,23 @@ public:
         }
     }
 
-    /// Claims a resting slot and replaces its pages.
+    /// Gives the pages of a free slot back to the system.
+    /// Returns: false, with the slot as it was, when the system refused.
+    [[nodiscard]] bool trim(std::uint32_t slot, std::uint32_t generation,
+                            slot_word& word) noexcept {
+        if (!data_->discard(offset_of(slot), slot_bytes_)) {
+            return false;
+        }
+        word.trim(generation);
+        add(counters_->trimmed);
+        return true;
+    }
+
+    /// Claims a resting slot and replaces its pages, or a trimmed one and gets it pages.
     [[nodiscard]] renewal clean(std::uint32_t slot, slot_word& word, holder_set me) noexcept {
+        if (word.claim_trimmed(me)) {
+            return refill(slot, word, counters_->refilled);
+        }
         const lent_stamp now = lent_now();
         if (!budget_.may_detach(now, last_sent(slot), slot_bytes_)) {
             return renewal::over_budget;
@@ -94,7 +109,17 @@ public:
             word.keep_resting();
             return renewal::over_budget;
         }
-        if (!data_->renew(slab_ + slot * slot_bytes_, slot_bytes_)) {
+        return refill(slot, word, counters_->renewed);
+    }
+
+    /// How long after `over_budget` it is worth trying again.
+    [[nodiscard]] std::chrono::milliseconds period() const noexcept { return budget_.period(); }
+
+private:
+    /// Fresh pages for a slot that is being cleaned.
+    [[nodiscard]] renewal refill(std::uint32_t slot, slot_word& word,
+                                 atomic<std::uint64_t>& done) noexcept {
+        if (!data_->renew(offset_of(slot), slot_bytes_)) {
             // relaxed: for the budget's account: its pages are counted, and no further try detaches
             // them again.
             stamps_[slot].store(0, memory_order_relaxed);
@@ -102,14 +127,14 @@ public:
             add(counters_->quarantined);
             return renewal::failed;
         }
-        add(counters_->renewed);
+        add(done);
         return renewal::cleaned;
     }
 
-    /// How long after `over_budget` it is worth trying again.
-    [[nodiscard]] std::chrono::milliseconds period() const noexcept { return budget_.period(); }
+    [[nodiscard]] std::size_t offset_of(std::uint32_t slot) const noexcept {
+        return slab_ + slot * slot_bytes_;
+    }
 
-private:
     /// When a slot was last sent, as far as those who lent it have given it back.
     [[nodiscard]] lent_stamp last_sent(std::uint32_t slot) const noexcept {
         // relaxed: for the budget's account, which orders nothing.

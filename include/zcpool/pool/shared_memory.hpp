@@ -72,6 +72,15 @@ public:
         return memory;
     }
 
+    /// Gives the pages of a range back to the system; touched before a renew() of it, it may end
+    /// the process for want of memory.
+    ///
+    /// Expects: page bounds; nobody reads or writes the range through a mapping.
+    /// Errors: the errno of fallocate.
+    [[nodiscard]] result<void> discard(std::size_t offset, std::size_t bytes) const noexcept {
+        return file_.punch(offset, bytes);
+    }
+
     /// Replaces the pages of a range by zeroed ones. Whoever still references the old pages (a
     /// socket's queue, a pipe) keeps the old bytes.
     ///
@@ -80,7 +89,7 @@ public:
     /// of it succeeds.
     /// Complexity: two system calls and a page fault's work for each page.
     [[nodiscard]] result<void> renew(std::size_t offset, std::size_t bytes) const noexcept {
-        if (auto done = file_.punch(offset, bytes); !done) {
+        if (auto done = discard(offset, bytes); !done) {
             return done;
         }
         return fill(offset, bytes);

@@ -172,6 +172,36 @@ public:
         return renewer_.lend(record, word(to_number(record.slot)), me);
     }
 
+    /// Gives the pages of free slots back to the system, those of the highest first, which would be
+    /// taken last; `keep` free slots stay as they are.
+    /// Returns: how many it trimmed.
+    std::size_t trim(holder_set me, std::size_t keep) noexcept {
+        const auto is_free = [this](std::uint32_t slot) {
+            return word(slot).was().state == slot_state::free;
+        };
+        std::size_t free = 0;
+        for (std::uint32_t i = 0; i < layout_.slots; ++i) {
+            free += is_free(i) ? 1U : 0U;
+        }
+        std::size_t trimmed = 0;
+        for (std::uint32_t i = layout_.slots; i-- > 0 && free > keep;) {
+            slot_record* const record = is_free(i) ? claim(i, me) : nullptr;
+            if (record == nullptr) {
+                continue;
+            }
+            --free;
+            if (renewer_.trim(i, record->generation, word(i))) {
+                resting_.push(i);
+                // sync(came-back): release; as in give_back_many().
+                counters().returned.fetch_add(1, memory_order_release);
+                ++trimmed;
+            } else {
+                give_back_many(me, {&record, 1});
+            }
+        }
+        return trimmed;
+    }
+
     /// Replaces the pages of resting slots ahead of need, and makes them free.
     /// Returns: how many, at most `most`.
     std::size_t renew_resting(holder_set me, std::size_t most) noexcept {
@@ -281,8 +311,10 @@ private:
                 }
             } else if (status.state == slot_state::cleaning) {
                 look_again(short_while);  // it may fail, which no release would tell
-            } else if (slot_word::is_resting(status) && (status.state != slot_state::quarantine ||
-                                                         !std::exchange(quarantine_tried, true))) {
+            } else if (slot_word::is_trimmed(status) ||
+                       (slot_word::is_resting(status) &&
+                        (status.state != slot_state::quarantine ||
+                         !std::exchange(quarantine_tried, true)))) {
                 switch (clean(i, me)) {
                     case renewal::cleaned: return {own_cleaned(i, me)};
                     case renewal::over_budget: look_again(renewer_.period()); break;

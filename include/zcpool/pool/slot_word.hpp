@@ -17,7 +17,8 @@
 //      +----------------+--------------------+                    | claim_resting
 //      ^                                                          v
 //      +------------- finish_cleaning ------------------------ CLEANING --quarantine--> QUARANTINE
-//      (claim_resting again)
+//      |                                                                  (claim_resting again)
+//      +-- claim, then trim --> TRIMMED --claim_trimmed--> CLEANING
 //
 // "Am I the last" and "free it" are one compare-exchange, so a process may die at any instruction:
 // repeating the step or sweeping puts it right. Sets can be corrected after a death because setting
@@ -37,7 +38,7 @@ enum class slot_state : std::uint8_t {
     published = 2,   ///< immutable; every holder reads it
     cleaning = 3,    ///< its last holder replaces its pages
     quarantine = 4,  ///< replacing them failed; not used before it succeeds
-    retired = 5,     ///< taken out of service
+    trimmed = 5,     ///< free, but without pages
 };
 
 /// A set of holders: bits 0..30 are processes, bit 31 is the kernel.
@@ -192,10 +193,34 @@ public:
         }
     }
 
+    /// Leaves a slot free without pages. The caller has given them back to the system.
+    ///
+    /// Expects: `me` owns this generation alone.
+    void trim(std::uint32_t generation) noexcept {
+        // sync(slot): release; whoever gets the slot pages again sees that it has none.
+        // sync(wake): seq_cst; as in drop().
+        word_.store(encode({next_generation(generation), slot_state::trimmed, 0}),
+                    memory_order_seq_cst);
+    }
+
+    /// Takes a slot without pages, to get it some.
+    ///
+    /// Returns: false when it was not trimmed or somebody else was faster.
+    bool claim_trimmed(holder_set me) noexcept {
+        // relaxed: the compare-exchange settles it.
+        std::uint64_t found = word_.load(memory_order_relaxed);
+        const slot_status now = decode(found);
+        // sync(slot): acquire; sees what the trimmer did. relaxed on failure: somebody was faster.
+        return now.state == slot_state::trimmed && now.holders == 0 &&
+               word_.compare_exchange_strong(found,
+                                             encode({now.generation, slot_state::cleaning, me}),
+                                             memory_order_acquire, memory_order_relaxed);
+    }
+
     /// Makes a cleaned slot the cleaner's own, as claim() would.
     /// Returns: its new generation.
     ///
-    /// Expects: the caller's claim_resting() succeeded.
+    /// Expects: the caller's claim_resting() or claim_trimmed() succeeded.
     std::uint32_t finish_cleaning(holder_set me) noexcept {
         // relaxed: while it is being cleaned, only the cleaner changes it.
         const auto next = next_generation(decode(word_.load(memory_order_relaxed)).generation);
@@ -242,6 +267,11 @@ public:
         // sync(wake): seq_cst; the waiter's sweep sees every slot that was dropped before the
         // waiter was missed.
         return decode(word_.load(memory_order_seq_cst));
+    }
+
+    /// Whether a slot is free but has no pages.
+    [[nodiscard]] static constexpr bool is_trimmed(slot_status status) noexcept {
+        return status.state == slot_state::trimmed && status.holders == 0;
     }
 
     /// Whether only the kernel may still read a slot.

@@ -28,6 +28,8 @@ struct class_stats {
     std::uint64_t lent = 0;         ///< slots that were handed to a call without a receipt
     std::uint64_t renewed = 0;      ///< slots whose pages were replaced
     std::uint64_t quarantined = 0;  ///< times that replacing the pages failed
+    std::uint64_t trimmed = 0;      ///< slots whose pages were given back to the system, ever
+    std::uint64_t refilled = 0;     ///< of those, slots that were given pages again
     std::uint64_t copied_bytes =
         0;  ///< bytes that a sink without a receipt copied, because it might not lend
 };
