@@ -17,6 +17,7 @@
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/options.hpp>
+#include <zcpool/pool/reserve.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/size_classes.hpp>
 #include <zcpool/pool/slab.hpp>
@@ -53,9 +54,10 @@ public:
     /// Expects: `wanted < class_count()`.
     /// Returns: why not, or a slot that this process owns and that keeps the core until it is given
     /// back.
-    [[nodiscard]] result<slot_record*> take(std::size_t wanted) noexcept {
+    [[nodiscard]] result<slot_record*> take(std::size_t wanted,
+                                            priority who = priority::normal) noexcept {
         slot_record* const cached = take_cached(wanted);
-        return cached != nullptr ? result<slot_record*>{cached} : take_elsewhere(wanted);
+        return cached != nullptr ? result<slot_record*>{cached} : take_elsewhere(wanted, who);
     }
 
     /// Takes a slot out of this thread's cache; null when there is none. The hot path.
@@ -68,7 +70,8 @@ public:
 
     /// Like take(), but sleeps until a slot comes back or the deadline passes.
     [[nodiscard]] result<slot_record*> take_until(std::size_t wanted,
-                                                  sys::clock::time_point deadline) noexcept;
+                                                  sys::clock::time_point deadline,
+                                                  priority who) noexcept;
 
     /// Gives a slot up, to this thread's cache where it may. The last use of the record.
     void give_back(slot_record& record) noexcept {
@@ -211,15 +214,18 @@ private:
     }
 
     [[nodiscard]] result<slot_record*> wait_until(std::size_t wanted,
-                                                  sys::clock::time_point deadline) noexcept;
+                                                  sys::clock::time_point deadline,
+                                                  priority who) noexcept;
 
     /// Classes that may serve a wish for `wanted`: from it up to, not including, the result.
     [[nodiscard]] std::size_t classes_end(std::size_t wanted) const noexcept {
         return spill_ == spill_policy::never ? wanted + 1 : class_count_;
     }
 
-    [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how) noexcept;
-    [[nodiscard]] result<slot_record*> take_elsewhere(std::size_t wanted) noexcept;
+    [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how, priority who) noexcept;
+    [[nodiscard]] taken_slot search_class(std::size_t index, search how, priority who) noexcept;
+    bool keep_for_reserve(slot_record& record) noexcept;
+    [[nodiscard]] result<slot_record*> take_elsewhere(std::size_t wanted, priority who) noexcept;
     void give_back_elsewhere(slot_record& record) noexcept;
     /// Slots of a class that somebody holds; concurrent acquires and releases may be seen in part.
     [[nodiscard]] std::uint64_t in_use(std::size_t index) const noexcept {
@@ -238,6 +244,7 @@ private:
     sys::unique_fd read_only_;
     sys::fork_guard guard_;
     std::array<slab, max_classes> slabs_;
+    std::array<slot_reserve, max_classes> reserves_;
     thread_caches caches_;
     wait_list waiters_;
     lent_budget budget_;
@@ -252,16 +259,38 @@ private:
 
 inline void pool_core::give_back_elsewhere(slot_record& record) noexcept {
     if (guard_.in_creator()) {
-        // relaxed: as in give_back().
-        if (record.last_lent.load(memory_order_relaxed) == 0 && caches_.release(record)) {
-            return;
-        }
         const std::size_t index = to_number(record.size_class);
+        // relaxed: as in give_back().
+        if (record.last_lent.load(memory_order_relaxed) == 0) {
+            if (caches_.release(record)) {
+                return;
+            }
+            if (keep_for_reserve(record)) {
+                add(slabs_[index].counters().released);
+                change_references(-1);
+                return;
+            }
+        }
         if (slabs_[index].give_back(record, me_)) {
             wake_one(index);
         }
     }
     change_references(-1);
+}
+
+/// Puts a slot that the process owns alone in the place of one that the reserve lacks.
+/// Returns: false when it lacks none.
+inline bool pool_core::keep_for_reserve(slot_record& record) noexcept {
+    const std::size_t index = to_number(record.size_class);
+    const slot_reserve::change kept = reserves_[index].put_back(to_number(record.slot));
+    if (kept.slot == no_index) {
+        return false;
+    }
+    waiters_.wake_urgent(static_cast<std::uint32_t>(index), slabs_[index].counters().waiters);
+    if (kept.first) {
+        caches_.resume();
+    }
+    return true;
 }
 
 inline pool_stats pool_core::stats() const noexcept {
@@ -271,6 +300,7 @@ inline pool_stats pool_core::stats() const noexcept {
         class_stats& now = to.classes[index];
         now = slabs_[index].stats();
         caches_.read(index, now);
+        now.reserved = reserves_[index].was_left();
         now.in_use = in_use(index);
         now.high_water = std::max(now.high_water, now.in_use);
     }

@@ -58,6 +58,10 @@ public:
         for (auto& each : core_->open_slabs()) {
             each.fill_store();
         }
+        if (auto done = fill_reserves(); !done) {
+            delete core_;
+            return fail(done.error());
+        }
         core_->report_ = report_;
         return core_;
     }
@@ -82,6 +86,16 @@ private:
                 report_.explain("%" PRIu64 " slots of %" PRIu64 " bytes: a class has 1 to %" PRIu32
                                 " slots; leave a class that needs none out of the list",
                                 spec.slots, spec.slot_bytes, max_slots);
+                return fail(errc::invalid_options);
+            }
+        }
+        for (std::size_t i = 0; i < options_.reserve.size(); ++i) {
+            const std::uint64_t slots = i < classes_.size() ? classes_[i].slots : 0;
+            if (options_.reserve[i] != 0 && options_.reserve[i] >= slots) {
+                report_.explain("reserve keeps %" PRIu32
+                                " slots of class %zu for urgent callers, "
+                                "which has %" PRIu64 "; it must leave one for the others",
+                                options_.reserve[i], i, slots);
                 return fail(errc::invalid_options);
             }
         }
@@ -228,6 +242,23 @@ private:
                 report_.locking.soft_limit, report_.locking.bytes / 1024);
         }
         return done;
+    }
+
+    [[nodiscard]] result<void> fill_reserves() noexcept {
+        for (std::size_t i = 0; i < layout_.class_count; ++i) {
+            const std::uint32_t wanted = options_.reserve[i];
+            if (wanted == 0) {
+                continue;
+            }
+            if (auto done = core_->reserves_[i].open(layout_.classes[i].slots); !done) {
+                return done;
+            }
+            for (std::uint32_t n = 0; n < wanted; ++n) {
+                slot_record* const kept = core_->slabs_[i].take(core_->me_, search::quick).record;
+                core_->reserves_[i].add(to_number(kept->slot));
+            }
+        }
+        return {};
     }
 
     /// Without membarrier there is no taking back what other threads cache: then there are no

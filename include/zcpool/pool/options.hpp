@@ -29,6 +29,12 @@ enum class spill_policy : std::uint8_t {
     next_class,  ///< try the next larger class, and count it
 };
 
+/// Who may have the last slots of a class.
+enum class priority : std::uint8_t {
+    normal,  ///< not the reserve
+    urgent,  ///< the reserve as well, when nothing else is left
+};
+
 /// Whether threads keep free slots of their own between acquires.
 enum class cache_policy : std::uint8_t {
     none,    ///< every acquire and release goes to the shared free store
@@ -45,6 +51,10 @@ struct pool_policy {
 struct pool_options {
     /// How many slots each class has, in the order of the class list: 1 to 2^20 each.
     std::array<std::uint32_t, max_classes> slots{};
+
+    /// How many of them are kept for urgent callers: fewer than there are. While one of these is
+    /// out the pool works without thread caches, and what is released goes to the reserve first.
+    std::array<std::uint32_t, max_classes> reserve{};
 
     /// Whether sinks without a receipt may send from this pool without copying.
     zcpool::lending lending = zcpool::lending::never;

@@ -40,31 +40,34 @@ public:
         return try_acquire_from(core_->class_for(bytes));
     }
 
-    /// Like try_acquire(), and says why not.
+    /// Like try_acquire(), and says why not. An urgent caller gets a slot of the reserve when
+    /// nothing else is left.
     ///
     /// Errors: `too_large`, `exhausted`, `closed`.
-    [[nodiscard]] result<buffer> acquire(std::size_t bytes) const noexcept {
-        return acquire_from(core_->class_for(bytes));
+    [[nodiscard]] result<buffer> acquire(std::size_t bytes,
+                                         priority who = priority::normal) const noexcept {
+        return acquire_from(core_->class_for(bytes), who);
     }
 
     /// Like acquire(), but waits for a slot until the deadline.
     ///
     /// Errors: `too_large`, `timed_out`, `closed` (also when the pool is closed meanwhile).
     /// Concurrency: blocks; woken by a release in any thread or process.
-    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes,
-                                               sys::clock::time_point deadline) const noexcept {
+    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes, sys::clock::time_point deadline,
+                                               priority who = priority::normal) const noexcept {
         const std::size_t index = core_->class_for(bytes);
         if (index == core_->class_count()) {
             return fail(errc::too_large);
         }
-        return wrap(core_->take_until(index, deadline));
+        return wrap(core_->take_until(index, deadline, who));
     }
 
     /// Like acquire_until() with a deadline from now on; one beyond the clock's range is none.
     template <class Rep, class Period>
-    [[nodiscard]] result<buffer> acquire_for(
-        std::size_t bytes, std::chrono::duration<Rep, Period> timeout) const noexcept {
-        return acquire_until(bytes, sys::deadline_after(timeout));
+    [[nodiscard]] result<buffer> acquire_for(std::size_t bytes,
+                                             std::chrono::duration<Rep, Period> timeout,
+                                             priority who = priority::normal) const noexcept {
+        return acquire_until(bytes, sys::deadline_after(timeout), who);
     }
 
     /// Puts buffers of at least `bytes` each into a span, in place of what was there.
@@ -127,14 +130,14 @@ private:
         if (slot_record* const cached = core_->take_cached(index)) [[likely]] {
             return buffer{cached};
         }
-        return acquire_from(index).value_or(buffer{});
+        return acquire_from(index, priority::normal).value_or(buffer{});
     }
 
-    [[nodiscard]] result<buffer> acquire_from(std::size_t index) const noexcept {
+    [[nodiscard]] result<buffer> acquire_from(std::size_t index, priority who) const noexcept {
         if (index == core_->class_count()) {
             return fail(errc::too_large);
         }
-        return wrap(core_->take(index));
+        return wrap(core_->take(index, who));
     }
 
     [[nodiscard]] static result<buffer> wrap(result<slot_record*> taken) noexcept {
@@ -199,23 +202,25 @@ public:
     operator pool_view() const&& = delete;
 
     /// As pool_view::acquire(), with the class found by the compile-time list.
-    [[nodiscard]] result<buffer> acquire(std::size_t bytes) const noexcept {
-        return view().acquire_from(Classes::index_for(bytes));
+    [[nodiscard]] result<buffer> acquire(std::size_t bytes,
+                                         priority who = priority::normal) const noexcept {
+        return view().acquire_from(Classes::index_for(bytes), who);
     }
     /// As pool_view::try_acquire(), with the class found by the compile-time list.
     [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
         return view().try_acquire_from(Classes::index_for(bytes));
     }
     /// As pool_view::acquire_until().
-    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes,
-                                               sys::clock::time_point deadline) const noexcept {
-        return view().acquire_until(bytes, deadline);
+    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes, sys::clock::time_point deadline,
+                                               priority who = priority::normal) const noexcept {
+        return view().acquire_until(bytes, deadline, who);
     }
     /// As pool_view::acquire_for().
     template <class Rep, class Period>
-    [[nodiscard]] result<buffer> acquire_for(
-        std::size_t bytes, std::chrono::duration<Rep, Period> timeout) const noexcept {
-        return view().acquire_for(bytes, timeout);
+    [[nodiscard]] result<buffer> acquire_for(std::size_t bytes,
+                                             std::chrono::duration<Rep, Period> timeout,
+                                             priority who = priority::normal) const noexcept {
+        return view().acquire_for(bytes, timeout, who);
     }
     /// As pool_view::acquire_many().
     [[nodiscard]] std::size_t acquire_many(std::size_t bytes,

@@ -239,6 +239,10 @@ public:
         return *at<slot_word>(layout_.words + slot * layout_.word_stride);
     }
 
+    /// What this process knows of a slot.
+    /// Expects: `slot < layout().slots`.
+    [[nodiscard]] slot_record& record(std::uint32_t slot) const noexcept { return records_[slot]; }
+
 private:
     template <class T>
     [[nodiscard]] T* at(std::size_t offset) const noexcept {

@@ -15,8 +15,9 @@ namespace zcpool {
 struct class_stats {
     std::size_t slot_bytes = 0;
     std::uint32_t slots = 0;
-    std::uint64_t in_use = 0;  ///< slots held by a buffer or slice
-    std::uint64_t cached = 0;  ///< free slots that lie in thread caches and between them
+    std::uint64_t in_use = 0;    ///< slots held by a buffer or slice
+    std::uint64_t reserved = 0;  ///< free slots that only urgent callers get
+    std::uint64_t cached = 0;    ///< free slots that lie in thread caches and between them
     std::uint64_t high_water =
         0;  ///< the most slots in use at a time, as seen whenever a cache was filled or passed by
     std::uint64_t acquired = 0;   ///< slots handed out, ever

@@ -21,10 +21,38 @@
 
 namespace zcpool {
 
-inline taken_slot pool_core::search_classes(std::size_t wanted, search how) noexcept {
+/// Looks for a slot of one class in its slab and, for whoever may have it, its reserve.
+inline taken_slot pool_core::search_class(std::size_t index, search how, priority who) noexcept {
+    slot_reserve& reserve = reserves_[index];
+    while (who == priority::normal && !reserve.was_full()) {
+        // What the reserve lacks comes first.
+        const taken_slot found = slabs_[index].take(me_, how);
+        if (found.record == nullptr) {
+            return found;
+        }
+        if (!keep_for_reserve(*found.record)) {
+            return found;
+        }
+    }
+    const taken_slot found = slabs_[index].take(me_, how);
+    if (found.record != nullptr || who == priority::normal) {
+        return found;
+    }
+    const slot_reserve::change last = reserve.take();
+    if (last.slot == no_index) {
+        return found;
+    }
+    if (last.first) {
+        caches_.suspend();  // until keep_for_reserve() has put the last one back
+        caches_.drain();
+    }
+    return {&slabs_[index].record(last.slot)};
+}
+
+inline taken_slot pool_core::search_classes(std::size_t wanted, search how, priority who) noexcept {
     taken_slot none;
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-        taken_slot found = slabs_[index].take(me_, how);
+        taken_slot found = search_class(index, how, who);
         if (found.record != nullptr) {
             change_references(1);
             add(slabs_[index].counters().acquired);
@@ -43,7 +71,7 @@ inline taken_slot pool_core::search_classes(std::size_t wanted, search how) noex
     return none;
 }
 
-inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted) noexcept {
+inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted, priority who) noexcept {
     if (is_closed()) {
         return fail(errc::closed);
     }
@@ -51,9 +79,12 @@ inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted) noexce
         note_in_use(wanted);
         return cached;
     }
-    taken_slot found = search_classes(wanted, search::quick);
+    taken_slot found = search_classes(wanted, search::quick, priority::normal);
     if (found.record == nullptr && caches_.reclaim(wanted, classes_end(wanted))) {
-        found = search_classes(wanted, search::quick);
+        found = search_classes(wanted, search::quick, priority::normal);
+    }
+    if (found.record == nullptr && who == priority::urgent) {
+        found = search_classes(wanted, search::quick, who);
     }
     if (found.record == nullptr) {
         add(slabs_[wanted].counters().exhausted);
@@ -63,8 +94,9 @@ inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted) noexce
 }
 
 inline result<slot_record*> pool_core::take_until(std::size_t wanted,
-                                                  sys::clock::time_point deadline) noexcept {
-    if (auto taken = take(wanted); taken || taken.error() != errc::exhausted) {
+                                                  sys::clock::time_point deadline,
+                                                  priority who) noexcept {
+    if (auto taken = take(wanted, who); taken || taken.error() != errc::exhausted) {
         return taken;
     }
     if (sys::clock::now() >= deadline) {
@@ -72,7 +104,7 @@ inline result<slot_record*> pool_core::take_until(std::size_t wanted,
     }
     add(slabs_[wanted].counters().waited);
     change_references(1);  // the pool may be destroyed meanwhile, and its last buffer go
-    auto taken = wait_until(wanted, deadline);
+    auto taken = wait_until(wanted, deadline, who);
     // A wake-up is for one waiter. This one may have been woken for a class that it did not take
     // from in the end, or as its time was up: whoever still waits looks in its place.
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
@@ -83,11 +115,12 @@ inline result<slot_record*> pool_core::take_until(std::size_t wanted,
 }
 
 inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
-                                                  sys::clock::time_point deadline) noexcept {
+                                                  sys::clock::time_point deadline,
+                                                  priority who) noexcept {
     std::uint32_t usable = 0;
     std::array<std::optional<wait_list::registration>, max_classes> registrations;
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-        usable |= std::uint32_t{1} << index;
+        usable |= wait_list::usable(static_cast<std::uint32_t>(index), who == priority::urgent);
         registrations[index].emplace(slabs_[index].counters().waiters);
     }
     // While somebody waits, what is released must not end in a cache.
@@ -98,7 +131,7 @@ inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
             return fail(errc::closed);
         }
         const bool all_out = caches_.drain();
-        taken_slot found = search_classes(wanted, search::thorough);
+        taken_slot found = search_classes(wanted, search::thorough, who);
         if (!all_out && found.retry_after.count() == 0) {
             found.retry_after = std::chrono::milliseconds{1};
         }

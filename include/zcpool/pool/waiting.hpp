@@ -32,8 +32,24 @@ public:
     void wake_one(std::uint32_t index, const atomic<std::uint32_t>& waiters) noexcept {
         // sync(wake): seq_cst; step (4).
         if (waiters.load(memory_order_seq_cst) != 0) {
-            wake(1, std::uint32_t{1} << index);
+            wake(1, usable(index, false));
         }
+    }
+
+    /// Wakes one waiter that can use the reserve of class `index`, if there is one.
+    ///
+    /// Complexity, Concurrency: as wake_one().
+    void wake_urgent(std::uint32_t index, const atomic<std::uint32_t>& waiters) noexcept {
+        // sync(wake): seq_cst; step (4).
+        if (waiters.load(memory_order_seq_cst) != 0) {
+            wake(1, usable(index, true) & ~usable(index, false));
+        }
+    }
+
+    /// The bits of a waiter for class `index`.
+    [[nodiscard]] static constexpr std::uint32_t usable(std::uint32_t index,
+                                                        bool is_urgent) noexcept {
+        return (std::uint32_t{1} << index) | (is_urgent ? std::uint32_t{1} << (16 + index) : 0U);
     }
 
     /// Wakes everybody.
