@@ -5,6 +5,7 @@
 #include <benchmark/benchmark.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -18,6 +19,10 @@ bool quick = false;
 }  // namespace
 
 bool bench::is_quick() noexcept { return quick; }
+
+void bench::left_out(const char* peer, const char* why) noexcept {
+    std::fprintf(stderr, "left out: %s: %s\n", peer, why);
+}
 
 int main(int count, char** arguments) {
     // The C and C++ libraries leave the atomics out while a process has never had a second thread:

@@ -9,6 +9,10 @@ namespace bench {
 /// Defined by each program; called once, before the benchmarks run.
 void register_benchmarks();
 
+/// Says on standard error that a peer is not among the subjects, and why: "left out: peer: why".
+/// run.py looks for such lines.
+void left_out(const char* peer, const char* why) noexcept;
+
 /// True under `--quick`: the smallest amount of work that passes through every line.
 [[nodiscard]] bool is_quick() noexcept;
 

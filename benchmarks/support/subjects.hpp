@@ -1,29 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the pool is measured beside, each with the shape of the pool itself: acquire(bytes) gives a
-// handle that frees by itself, data(handle) its memory.
-//
-// tcmalloc and mimalloc would replace malloc if they were linked, so they are opened at run time
-// where they are installed, under their own names, and cost a call through a pointer.
-
-#include <dlfcn.h>
+// The pool, and the limits that it is measured beside. A subject has a name, acquire(bytes), which
+// gives a handle that frees by itself and shows its memory as data(), and prepare(bytes) where it
+// keeps something by thread.
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory_resource>
-#include <optional>
 #include <utility>
 #include <vector>
-
-#if __has_include(<boost/pool/pool.hpp>)
-#include <boost/pool/pool.hpp>
-#define ZCPOOL_BENCH_HAS_BOOST 1
-#else
-#define ZCPOOL_BENCH_HAS_BOOST 0
-#endif
 
 #include <zcpool/zcpool.hpp>
 
@@ -31,35 +17,19 @@ namespace bench {
 
 using namespace zcpool::literals;
 
-/// Some memory of an allocator that frees by address.
-template <class Allocator>
-class block {
-public:
-    block() noexcept = default;
-    block(Allocator& from, std::size_t bytes)
-        : memory_(static_cast<std::byte*>(from.allocate(bytes))), bytes_(bytes), from_(&from) {}
-    block(block&& other) noexcept
-        : memory_(std::exchange(other.memory_, nullptr)),
-          bytes_(other.bytes_),
-          from_(other.from_) {}
-    block& operator=(block&& other) noexcept {
-        std::swap(memory_, other.memory_);
-        std::swap(bytes_, other.bytes_);
-        std::swap(from_, other.from_);
-        return *this;
-    }
-    ~block() {
-        if (memory_ != nullptr) {
-            from_->deallocate(memory_, bytes_);
-        }
-    }
-    [[nodiscard]] std::byte* data() const noexcept { return memory_; }
+/// How many slots each class has, in the pool as in the peers that are as bounded: so many that
+/// none of them is too few to be kept by threads.
+inline constexpr std::array<std::uint32_t, 4> slots_by_class{1024, 1024, 256, 128};
+inline constexpr std::array<std::size_t, 4> class_sizes{4_KiB, 64_KiB, 256_KiB, 1_MiB};
 
-private:
-    std::byte* memory_ = nullptr;
-    std::size_t bytes_ = 0;
-    Allocator* from_ = nullptr;
-};
+/// Which class has room for `bytes`.
+[[nodiscard]] constexpr std::uint32_t class_for(std::size_t bytes) noexcept {
+    std::uint32_t of = 0;
+    for (const std::size_t size : class_sizes) {
+        of += size < bytes ? 1U : 0U;
+    }
+    return of;
+}
 
 /// The library.
 struct pool_subject {
@@ -71,7 +41,9 @@ struct pool_subject {
         return pool.try_acquire(bytes);
     }
 
-    pool_type pool = pool_type::create({.slots = {1024, 512, 128, 128}}).value();
+    pool_type pool = pool_type::create({.slots = {slots_by_class[0], slots_by_class[1],
+                                                  slots_by_class[2], slots_by_class[3]}})
+                         .value();
 };
 
 /// The limit: what is left when nobody else may exist. A stack of indices of one size.
@@ -156,10 +128,10 @@ struct bare_classes {
     static void prepare(std::size_t) {
         static thread_local state mine;
         if (local == nullptr) {
-            for (std::size_t i = 0; i < sizes.size(); ++i) {
-                mine.memory[i].resize(slots * sizes[i]);
+            for (std::size_t i = 0; i < class_sizes.size(); ++i) {
+                mine.memory[i].resize(slots * class_sizes[i]);
                 mine.stacks[i].memory = mine.memory[i].data();
-                mine.stacks[i].bytes = sizes[i];
+                mine.stacks[i].bytes = class_sizes[i];
             }
             local = &mine;
         }
@@ -171,16 +143,12 @@ struct bare_classes {
         }
     }
     [[nodiscard]] handle acquire(std::size_t bytes) const noexcept {
-        std::uint32_t of = 0;
-        for (const std::size_t size : sizes) {
-            of += size < bytes ? 1U : 0U;
-        }
+        const std::uint32_t of = class_for(bytes);
         stack& mine = local->stacks[of];
         return {of, mine.free[--mine.count]};
     }
 
     static constexpr std::uint32_t slots = 64;
-    static constexpr std::array<std::size_t, 4> sizes{4_KiB, 64_KiB, 256_KiB, 1_MiB};
     struct stack {
         std::array<std::uint32_t, slots> free{};
         std::uint32_t count = 0;
@@ -188,86 +156,11 @@ struct bare_classes {
         std::size_t bytes = 0;
     };
     struct state {
-        std::array<stack, sizes.size()> stacks;
-        std::array<std::vector<std::byte>, sizes.size()> memory;
+        std::array<stack, class_sizes.size()> stacks;
+        std::array<std::vector<std::byte>, class_sizes.size()> memory;
     };
     static inline constinit thread_local state* local = nullptr;
 };
-
-/// A subject made of an allocator with allocate and deallocate.
-template <class Allocator>
-struct allocator_subject {
-    using handle = block<Allocator>;
-    [[nodiscard]] handle acquire(std::size_t bytes) { return {allocator, bytes}; }
-    Allocator allocator;
-};
-
-struct glibc_heap {
-    [[nodiscard]] void* allocate(std::size_t bytes) noexcept { return std::malloc(bytes); }
-    void deallocate(void* memory, std::size_t) noexcept { std::free(memory); }
-};
-struct malloc_subject : allocator_subject<glibc_heap> {
-    static constexpr const char* name = "malloc/free";
-};
-
-/// An allocator of a library that is opened at run time; does not work where it is not installed.
-class opened_heap {
-public:
-    opened_heap(const char* library, const char* allocate, const char* deallocate) noexcept {
-        void* const opened = ::dlopen(library, RTLD_NOW | RTLD_LOCAL);
-        if (opened != nullptr) {
-            allocate_ = reinterpret_cast<void* (*)(std::size_t)>(::dlsym(opened, allocate));
-            deallocate_ = reinterpret_cast<void (*)(void*)>(::dlsym(opened, deallocate));
-        }
-    }
-    [[nodiscard]] bool works() const noexcept { return allocate_ && deallocate_; }
-    [[nodiscard]] void* allocate(std::size_t bytes) noexcept { return allocate_(bytes); }
-    void deallocate(void* memory, std::size_t) noexcept { deallocate_(memory); }
-
-private:
-    void* (*allocate_)(std::size_t) = nullptr;
-    void (*deallocate_)(void*) = nullptr;
-};
-struct tcmalloc_subject : allocator_subject<opened_heap> {
-    static constexpr const char* name = "tcmalloc";
-    tcmalloc_subject() : allocator_subject{{"libtcmalloc_minimal.so", "tc_malloc", "tc_free"}} {}
-};
-struct mimalloc_subject : allocator_subject<opened_heap> {
-    static constexpr const char* name = "mimalloc";
-    mimalloc_subject() : allocator_subject{{"libmimalloc.so", "mi_malloc", "mi_free"}} {}
-};
-
-/// std::pmr's pool with a lock, which is the one that may be shared as ours may.
-struct pmr_heap {
-    [[nodiscard]] void* allocate(std::size_t bytes) { return resource.allocate(bytes, 4096); }
-    void deallocate(void* memory, std::size_t bytes) { resource.deallocate(memory, bytes, 4096); }
-    std::pmr::synchronized_pool_resource resource{
-        {.max_blocks_per_chunk = 0, .largest_required_pool_block = 1_MiB}};
-};
-struct pmr_subject : allocator_subject<pmr_heap> {
-    static constexpr const char* name = "std::pmr::synchronized_pool_resource";
-};
-
-#if ZCPOOL_BENCH_HAS_BOOST
-/// boost::pool, which knows no threads: one a thread, and nothing may cross.
-struct boost_subject {
-    static constexpr const char* name = "boost::pool, one a thread";
-    struct heap {
-        [[nodiscard]] void* allocate(std::size_t) { return local->malloc(); }
-        void deallocate(void* memory, std::size_t) { local->free(memory); }
-    };
-    using handle = block<heap>;
-
-    static void prepare(std::size_t bytes) {
-        static thread_local std::optional<boost::pool<>> mine;
-        local = &mine.emplace(bytes, bytes >= 1_MiB ? 16 : 512);
-    }
-    [[nodiscard]] handle acquire(std::size_t bytes) { return {allocator, bytes}; }
-
-    heap allocator;
-    static inline constinit thread_local boost::pool<>* local = nullptr;
-};
-#endif
 
 /// Gives the calling thread what a subject keeps by thread, for blocks of `bytes`.
 template <class Subject>
