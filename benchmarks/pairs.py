@@ -2,8 +2,10 @@
 """The suites that are Google Benchmark programs: runs them and makes rows of paired runs.
 
 Two shapes of program. In core, chain and ring a benchmark is named "work | subject"; the program is
-run as a whole several times, and the figures of one such pass are a pair. In sinks it is named
-"work | subject | baseline" and does both in turns itself; each repetition is a pair.
+run as a whole several times, and the figures of one such pass are a pair. Most have one figure,
+nanoseconds an item; some have percentiles, and where threads are stopped there are two counts. In
+sinks it is named "work | subject | baseline" and does both in turns itself; each repetition is a
+pair.
 """
 
 import json
@@ -21,6 +23,11 @@ import steady_state
 NEAR = 200
 SUFFIX = re.compile(r"/(iterations:|manual_time|repeats:|min_time:|real_time).*$")
 OWN = "zcpool"
+# What a program says of a peer that it does not have.
+LEFT_OUT = "left out: "
+said = set()
+# Rows that are percentiles: what the program counts, in nanoseconds.
+PERCENTILES = ("p50", "p99", "p99.9", "max")
 # What there is two of, and which is compared with every other subject of its work.
 RING_SUBJECTS = ("zcpool::bitmap_store", "zcpool::index_ring")
 
@@ -31,8 +38,16 @@ def run_program(program, *arguments):
         ran = subprocess.run([program, f"--benchmark_out={out.name}", *arguments],
                              capture_output=True, text=True, check=False)
         if ran.returncode != 0:
-            raise RuntimeError(f"{program.name}: {ran.stderr.strip().splitlines()[-1]}")
+            why = ran.stderr.strip().splitlines() or [f"ended with {ran.returncode}"]
+            raise RuntimeError(f"{program.name}: {why[-1]}")
         found = json.load(out)["benchmarks"]
+    for line in ran.stderr.splitlines():
+        if line.startswith(LEFT_OUT) and line not in said:
+            said.add(line)
+            print(f"{program.name}: {line}", flush=True)
+    for each in found:
+        if each.get("error_occurred"):
+            raise RuntimeError(f"{program.name}: {each['name']}: {each['error_message']}")
     return [each for each in found if each.get("run_type") == "iteration"]
 
 
@@ -81,14 +96,22 @@ def row_of(suite, work, subject, baseline, unit, runs):
 def run_passes(suite, programs, passes, duration):
     """Rows of every own subject beside every other subject of its work."""
     found = {}  # (work, subject): [(nanoseconds an item, round trips) for each pass]
+    frozen = {}  # (work, subject): [(stops, stalls) for each pass]
     for number in range(passes):
         for program in programs:
             print(f"\r{suite}: {program.name}, pass {number + 1} of {passes} ", end="",
                   file=sys.stderr, flush=True)
             for each in run_program(program, duration):
                 work, subject = SUFFIX.sub("", each["name"]).split(" | ")
-                found.setdefault((work, subject), []).append(
-                    (1e9 / each["items_per_second"], trips(each)))
+                if "stalls" in each:
+                    frozen.setdefault((work, subject), []).append((each["stops"], each["stalls"]))
+                elif "p50" in each:
+                    for key in PERCENTILES:
+                        found.setdefault((f"{work}, {key}", subject), []).append(
+                            (each[key], trips(each)))
+                else:
+                    found.setdefault((work, subject), []).append(
+                        (1e9 / each["items_per_second"], trips(each)))
     print(file=sys.stderr)
 
     def beside(work, subject, other_work, other, called):
@@ -96,10 +119,12 @@ def run_passes(suite, programs, passes, duration):
                 in zip(found[work, subject], found[other_work, other])]
         return row_of(suite, work, subject, called, "ns", runs)
 
+    def is_own(subject):
+        return subject in RING_SUBJECTS if suite == "ring" else subject.startswith(OWN)
+
     made = []
     for work, subject in found:
-        own = subject in RING_SUBJECTS if suite == "ring" else subject.startswith(OWN)
-        if not own:
+        if not is_own(subject):
             continue
         made += [beside(work, subject, work, other, other) for of, other in found
                  if of == work and other != subject]
@@ -108,7 +133,45 @@ def run_passes(suite, programs, passes, duration):
         if work == "4 threads on 2 cores" and subject == "zcpool::bitmap_store":
             made.append(beside(work, subject, "2 threads mixed", subject,
                                f"{subject}, 2 threads mixed"))
+        if work.endswith(", p99.9"):
+            made.append(alone(suite, work, subject, found[work, subject]))
+    for work, subject in frozen:
+        if is_own(subject):
+            made += stall_rows(suite, work, subject, frozen)
     return made
+
+
+def alone(suite, work, subject, runs):
+    """A row without a baseline, for a goal that is no ratio."""
+    row, behind = row_of(suite, work, subject, None, "ns",
+                         [(mine, mine, trip) for mine, trip in runs])
+    row["baseline_value"] = row["ratio"] = None
+    row["notes"] = row["notes"].partition("; ")[2]
+    return row, behind
+
+
+def stall_rows(suite, work, subject, frozen):
+    """How often a stopped thread made another stall, of a thousand stops: alone, with the goal, and
+    beside every other. There is no ratio, as most are to be 0."""
+    def in_thousand(of):
+        stops, stalls = (sum(each) for each in zip(*frozen[work, of]))
+        return 1000 * stalls / stops, stops
+
+    mine, stops = in_thousand(subject)
+    unit = "of 1,000 stops"
+    for other in (None, *(each for of, each in frozen if of == work and each != subject)):
+        theirs, notes = None, f"{stops:.0f} stops"
+        values = frozen[work, subject]
+        if other is not None:
+            theirs, other_stops = in_thousand(other)
+            notes += f"; of the other {other_stops:.0f}"
+            values = [(*of_pass, *others) for of_pass, others in zip(values, frozen[work, other])]
+        yield ({"suite": suite, "work": work, "subject": subject, "value": mine, "unit": unit,
+                "baseline": other, "baseline_value": theirs, "ratio": None,
+                "goal": goals.goal_of(suite, work, subject, other),
+                "runs": len(frozen[work, subject]), "notes": notes},
+               {"suite": suite, "work": work, "subject": subject, "baseline": other, "unit": unit,
+                "values": values})
 
 
 def run_rounds(suite, program, repetitions, *arguments):

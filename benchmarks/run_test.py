@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 import goals
+import pairs
 
 KEYS = {"suite", "work", "subject", "value", "unit", "baseline", "baseline_value", "ratio", "goal",
         "runs", "notes"}
@@ -34,11 +35,29 @@ def check(build, suite, expected):
     found = [row for row in rows if (row["work"], row["subject"], row["baseline"]) == expected]
     assert len(found) == 1, f"{suite}: {len(found)} rows of {expected}"
     assert found[0]["value"] > 0 and found[0]["baseline_value"] > 0 and found[0]["ratio"] > 0
+    return rows
+
+
+def check_ring(rows):
+    """The rows of the ring suite that are no ratios of nanoseconds an item."""
+    stopped = [row for row in rows if row["unit"] == "of 1,000 stops"]
+    alone = [row for row in stopped if row["baseline"] is None]
+    assert sorted(row["subject"] for row in alone) == sorted(pairs.RING_SUBJECTS)
+    assert all(row["goal"] == "== 0" and row["value"] == 0 for row in alone), alone
+    assert any(row["baseline"] == "SCQ" and row["baseline_value"] == 0 for row in stopped)
+    work = "4 threads on 2 cores, one operation, "
+    for key in pairs.PERCENTILES:
+        assert any(row["work"] == work + key and row["baseline"] == "SCQ" for row in rows), key
+    tail = [row for row in rows if row["work"] == work + "p99.9" and row["baseline"] is None
+            and row["goal"]]
+    assert [row["subject"] for row in tail] == ["zcpool::index_ring"], tail
 
 
 def main():
     for suite, expected in EXPECTED.items():
-        check(sys.argv[1], suite, expected)
+        rows = check(sys.argv[1], suite, expected)
+        if suite == "ring":
+            check_ring(rows)
     # A goal can be missed.
     assert not goals.is_met({"ratio": 1.031, "value": 1, "goal": "<= 1.03"})
     assert goals.is_met({"ratio": 1.03, "value": 9, "goal": "<= 1.03"})

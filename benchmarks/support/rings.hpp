@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The stores and rings that ours are measured beside, each as push(index) and pop(), where pop()
-// answers `none` when it found nothing. All hold up to 1,024 indices.
+// Our stores and rings, and those of others that are written out here, each as push(index) and
+// pop(), where pop() answers `none` when it found nothing. All hold up to 1,024 indices.
+// ring_peers.hpp has those of libraries.
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <vector>
-
-#if __has_include(<boost/lockfree/queue.hpp>)
-#include <boost/lockfree/queue.hpp>
-#include <boost/lockfree/stack.hpp>
-#define ZCPOOL_BENCH_HAS_LOCKFREE 1
-#else
-#define ZCPOOL_BENCH_HAS_LOCKFREE 0
-#endif
 
 #include <zcpool/zcpool.hpp>
 
@@ -65,7 +59,7 @@ private:
     std::uint32_t count_ = 0;
 };
 
-/// What everybody writes first.
+/// What everybody writes first: a stack under a lock.
 class mutex_vector {
 public:
     static constexpr const char* name = "std::mutex and std::vector";
@@ -87,6 +81,29 @@ public:
 private:
     std::mutex mutex_;
     std::vector<std::uint32_t> free_;
+};
+
+/// The same, first in first out.
+class mutex_deque {
+public:
+    static constexpr const char* name = "std::mutex and std::deque";
+    void push(std::uint32_t index) {
+        const std::lock_guard lock{mutex_};
+        free_.push_back(index);
+    }
+    [[nodiscard]] std::uint32_t pop() {
+        const std::lock_guard lock{mutex_};
+        if (free_.empty()) {
+            return none;
+        }
+        const std::uint32_t index = free_.front();
+        free_.pop_front();
+        return index;
+    }
+
+private:
+    std::mutex mutex_;
+    std::deque<std::uint32_t> free_;
 };
 
 /// Vyukov's bounded queue with a sequence number a cell: the fastest for one thread, but a thread
@@ -248,34 +265,5 @@ private:
     alignas(64) std::atomic<std::int64_t> threshold_{-1};
     alignas(64) std::array<std::atomic<std::uint64_t>, size> entries_;
 };
-
-#if ZCPOOL_BENCH_HAS_LOCKFREE
-/// boost's two, of a fixed size: nodes by index, so that nothing is allocated.
-template <class Container>
-class boost_container {
-public:
-    void push(std::uint32_t index) noexcept {
-        while (!container_.push(index)) {
-        }
-    }
-    [[nodiscard]] std::uint32_t pop() noexcept {
-        std::uint32_t index = none;
-        return container_.pop(index) ? index : none;
-    }
-
-private:
-    Container container_;
-};
-struct boost_queue
-    : boost_container<
-          boost::lockfree::queue<std::uint32_t, boost::lockfree::capacity<ring_capacity>>> {
-    static constexpr const char* name = "boost::lockfree::queue";
-};
-struct boost_stack
-    : boost_container<
-          boost::lockfree::stack<std::uint32_t, boost::lockfree::capacity<ring_capacity>>> {
-    static constexpr const char* name = "boost::lockfree::stack";
-};
-#endif
 
 }  // namespace bench
