@@ -60,6 +60,10 @@ SERVING = {
 }
 
 
+# What the rows of the serving suite are, by their unit.
+SERVING_UNITS = {"requests/s": "rate", "us CPU a request": "cpu", "ms at p99": "p99"}
+
+
 def serving_goal(work, baseline, measure):
     """The goal of a row of the serving suite. They are for the best sink, not for each."""
     found = SERVING.get((work, baseline), (None, None, None))

@@ -26,6 +26,8 @@ OWN = "zcpool"
 # What a program says of a peer that it does not have.
 LEFT_OUT = "left out: "
 said = set()
+# The unit of the rows that are stalls of threads.
+STALLS = "of 1,000 stops"
 # Rows that are percentiles: what the program counts, in nanoseconds.
 PERCENTILES = ("p50", "p99", "p99.9", "max")
 # What there is two of, and which is compared with every other subject of its work.
@@ -151,27 +153,51 @@ def alone(suite, work, subject, runs):
 
 
 def stall_rows(suite, work, subject, frozen):
-    """How often a stopped thread made another stall, of a thousand stops: alone, with the goal, and
-    beside every other. There is no ratio, as most are to be 0."""
-    def in_thousand(of):
-        stops, stalls = (sum(each) for each in zip(*frozen[work, of]))
-        return 1000 * stalls / stops, stops
-
-    mine, stops = in_thousand(subject)
-    unit = "of 1,000 stops"
+    """How often a stopped thread made another stall: alone, with the goal, and beside others."""
     for other in (None, *(each for of, each in frozen if of == work and each != subject)):
-        theirs, notes = None, f"{stops:.0f} stops"
         values = frozen[work, subject]
         if other is not None:
-            theirs, other_stops = in_thousand(other)
-            notes += f"; of the other {other_stops:.0f}"
             values = [(*of_pass, *others) for of_pass, others in zip(values, frozen[work, other])]
-        yield ({"suite": suite, "work": work, "subject": subject, "value": mine, "unit": unit,
-                "baseline": other, "baseline_value": theirs, "ratio": None,
-                "goal": goals.goal_of(suite, work, subject, other),
-                "runs": len(frozen[work, subject]), "notes": notes},
-               {"suite": suite, "work": work, "subject": subject, "baseline": other, "unit": unit,
-                "values": values})
+        yield stall_row(suite, work, subject, other, values)
+
+
+def stall_row(suite, work, subject, baseline, values):
+    """The row of some passes (stops, stalls, and the same of the baseline). Its figure is of a
+    thousand stops; there is no ratio, as most are to be 0."""
+    sums = [sum(each) for each in zip(*values)]
+    notes = f"{sums[0]:.0f} stops"
+    if baseline is not None:
+        notes += f"; of the other {sums[2]:.0f}"
+    row = {"suite": suite, "work": work, "subject": subject, "value": 1000 * sums[1] / sums[0],
+           "unit": STALLS, "baseline": baseline,
+           "baseline_value": None if baseline is None else 1000 * sums[3] / sums[2], "ratio": None,
+           "goal": goals.goal_of(suite, work, subject, baseline), "runs": len(values),
+           "notes": notes}
+    behind = {"suite": suite, "work": work, "subject": subject, "baseline": baseline,
+              "unit": STALLS, "values": values}
+    return row, behind
+
+
+def rows_of_raw(raw):
+    """The rows again, from what --raw wrote of them."""
+    sends = dict(steady_state.CASES)
+    for each in raw:
+        if "counted" in each:
+            yield from steady_rows_of(each["case"], sends[each["case"]], each["calls"],
+                                      each["counted"])
+            continue
+        work = each["suite"], each["work"], each["subject"]
+        if each["unit"] == STALLS:
+            yield stall_row(*work, each["baseline"], each["values"])[0]
+        elif each["baseline"] is None:
+            yield alone(*work, [(value[0], value[2:]) for value in each["values"]])[0]
+        else:
+            row, _ = row_of(*work, each["baseline"], each["unit"],
+                            [(value[0], value[1], value[2:]) for value in each["values"]])
+            if each["suite"] == "serving":
+                row["goal"] = goals.serving_goal(each["work"], each["baseline"],
+                                                 goals.SERVING_UNITS[each["unit"]])
+            yield row
 
 
 def run_rounds(suite, program, repetitions, *arguments):
@@ -184,6 +210,17 @@ def run_rounds(suite, program, repetitions, *arguments):
     return [row_of(suite, *name, "ns/B", runs) for name, runs in found.items()]
 
 
+def steady_rows_of(case, send, calls, counted):
+    extra = sum(calls.values()) - calls.get(send, 0)
+    faults = counted["minor_faults"] + counted["major_faults"]
+    for what, count in (("system calls beside the send", extra), ("page faults", faults),
+                        ("allocations", counted["allocations"])):
+        yield {"suite": "core", "work": "steady state", "subject": f"{what}, {case}",
+               "value": count / steady_state.MESSAGES, "unit": "a message",
+               "baseline": None, "baseline_value": None, "ratio": None,
+               "goal": "== 0", "runs": steady_state.MESSAGES, "notes": ""}
+
+
 def steady_state_rows(program):
     """What a message costs beside its send; the proof itself is steady_state.py's."""
     rows, raw = [], []
@@ -193,14 +230,7 @@ def steady_state_rows(program):
         except steady_state.NoStrace as why:
             print(f"core: steady state: system calls could not be counted: {why}", file=sys.stderr)
             return [], []
-        extra = sum(calls.values()) - calls.get(send, 0)
-        faults = counted["minor_faults"] + counted["major_faults"]
-        for what, count in (("system calls beside the send", extra), ("page faults", faults),
-                            ("allocations", counted["allocations"])):
-            rows.append({"suite": "core", "work": "steady state", "subject": f"{what}, {case}",
-                         "value": count / steady_state.MESSAGES, "unit": "a message",
-                         "baseline": None, "baseline_value": None, "ratio": None,
-                         "goal": "== 0", "runs": steady_state.MESSAGES, "notes": ""})
+        rows += steady_rows_of(case, send, calls, counted)
         raw.append({"suite": "core", "work": "steady state", "case": case, "calls": calls,
                     "counted": counted})
     return rows, raw

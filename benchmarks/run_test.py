@@ -40,7 +40,7 @@ def check(build, suite, expected):
 
 def check_ring(rows):
     """The rows of the ring suite that are no ratios of nanoseconds an item."""
-    stopped = [row for row in rows if row["unit"] == "of 1,000 stops"]
+    stopped = [row for row in rows if row["unit"] == pairs.STALLS]
     alone = [row for row in stopped if row["baseline"] is None]
     assert sorted(row["subject"] for row in alone) == sorted(pairs.RING_SUBJECTS)
     assert all(row["goal"] == "== 0" and row["value"] == 0 for row in alone), alone

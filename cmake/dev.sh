@@ -26,8 +26,11 @@ build_packages="g++ cmake ninja-build python3 libfmt-dev libcli11-dev llhttp"
 media_packages="ffmpeg util-linux"
 drive_packages="wrk curl iproute2 procps"
 test_packages="catch2 libbenchmark-dev strace git"
-# The last three only as peers; boost's headers, and two heaps.
-bench_packages="libbenchmark-dev strace libboost-dev libgoogle-perftools-dev libmimalloc-dev"
+bench_packages="libbenchmark-dev strace"
+# What the benchmarks measure beside. Without one of these they say what they leave out.
+peer_packages="pkg-config nginx libboost-dev libgoogle-perftools-dev libmimalloc-dev
+  libjemalloc-dev libtbb-dev dpdk-dev libavutil-dev libconcurrentqueue-dev libatomic-queue-dev
+  libcds-dev"
 
 is_installed() {
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -59,11 +62,7 @@ need() {
   done
   [ -n "$missing" ] || return 0
 
-  if [ "$(id -u)" -eq 0 ]; then
-    as_root=
-  elif sudo -n true 2>/dev/null; then
-    as_root=sudo
-  else
+  if ! find_root; then
     names=
     for package in $missing; do
       names="$names $(resolve "$package")"
@@ -79,8 +78,50 @@ need() {
     names="$names $(resolve "$package")"
   done
   # shellcheck disable=SC2086 # a list of words
+  apt_install $names
+}
+
+# want PACKAGE...: as need, but what cannot be had is named, and no reason to give up.
+want() {
+  command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || return 0
+  missing=
+  for package; do
+    is_installed "$package" || missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  if ! find_root; then
+    echo "dev.sh: without root the benchmarks go on without:$missing" >&2
+    return 0
+  fi
+  $as_root apt-get -q update || true
+  names=
+  for package in $missing; do
+    if apt-cache show "$package" >/dev/null 2>&1; then
+      names="$names $package"
+    else
+      echo "dev.sh: there is no package $package here; the benchmarks go on without" >&2
+    fi
+  done
+  # shellcheck disable=SC2086
+  [ -z "$names" ] || apt_install $names ||
+    echo "dev.sh: could not be installed; the benchmarks go on without:$names" >&2
+}
+
+# Sets as_root to what a command of root's begins with; false where there is no such thing.
+find_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    as_root=
+  elif sudo -n true 2>/dev/null; then
+    as_root=sudo
+  else
+    return 1
+  fi
+}
+
+# apt_install PACKAGE...: after find_root.
+apt_install() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 install -y \
-    --no-install-recommends $names
+    --no-install-recommends "$@"
 }
 
 # build PRESET [ARGUMENT...]: configures, and builds with the arguments.
@@ -111,6 +152,8 @@ case $command in
   bench)
     # shellcheck disable=SC2086
     need $build_packages $media_packages $drive_packages $bench_packages
+    # shellcheck disable=SC2086
+    want $peer_packages
     build release
     exec python3 "$root/benchmarks/run.py" --build "$root/build/release" "$@"
     ;;
