@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <csignal>
 #include <random>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <support/child.hpp>
 #include <support/pools.hpp>
 #include <zcpool/chain/chain.hpp>
 
@@ -74,8 +76,13 @@ TEST_CASE("chain: moved from, it is empty and may be used again", "[chain]") {
         chain second{std::move(first)};
         CHECK(first.empty());  // NOLINT(bugprone-use-after-move): empty by promise
         CHECK(flatten(second) == bytes);
-        REQUIRE(first.append(make_slice(pool, 7, 99)));
-        CHECK(flatten(first) == pattern(7, 99));
+        std::vector<std::byte> wanted;
+        for (std::uint64_t i = 0; i < 9; ++i) {  // one more than lie in the object itself
+            REQUIRE(first.append(make_slice(pool, 7, 99 + i)));
+            const auto part = pattern(7, 99 + i);
+            wanted.insert(wanted.end(), part.begin(), part.end());
+        }
+        CHECK(flatten(first) == wanted);
         first = std::move(second);
         CHECK(flatten(first) == bytes);
         CHECK(first.append(chain{}));
@@ -189,6 +196,16 @@ TEST_CASE("chain: what it is given by another is gone there, and what it held be
     first = std::move(third);
     CHECK(slots_in_use(pool) == 1);
     CHECK(flatten(first) == pattern(10, 5));
+}
+
+TEST_CASE("misuse: chain: consuming more bytes than it has aborts", "[chain]") {
+    CHECK(status_of([] {
+              const auto pool = small_pool::create({.slots = {2, 1}});
+              chain tested;
+              static_cast<void>(tested.append(make_slice(*pool, 10, 1)));
+              tested.consume(11);
+              return 0;
+          }) == -SIGABRT);
 }
 
 }  // namespace

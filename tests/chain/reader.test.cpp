@@ -102,4 +102,16 @@ TEST_CASE("reader: random steps read what plain bytes have at that place", "[cha
     }
 }
 
+TEST_CASE("reader: one step may go over many slices", "[chain]") {
+    const auto pool = make_pool({.slots = {20, 1}});
+    const auto source = counting_chain(pool, {1, 1, 1, 1, 5, 1});
+    reader tested{source};
+    CHECK(tested.skip(5));
+    CHECK(tested.contiguous().size() == 4);
+    CHECK(tested.read<std::uint8_t>() == 5);
+    CHECK(tested.skip(3));
+    CHECK(tested.read<std::uint8_t>() == 9);
+    CHECK(tested.contiguous().empty());
+}
+
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <support/child.hpp>
 #include <support/pools.hpp>
 #include <zcpool/chain/slice.hpp>
 
@@ -148,6 +150,20 @@ TEST_CASE("slice: threads that copy and drop shares free the slot exactly once",
     CHECK(wrong == 0);
     CHECK(slots_in_use(pool) == 0);
     CHECK(pool.stats()[0].released == 2'000);
+}
+
+TEST_CASE("misuse: slice: leaving out more bytes than it has aborts", "[chain]") {
+    CHECK(status_of([] {
+              const auto pool = small_pool::create({.slots = {2, 1}});
+              auto tested = make_slice(*pool, 10, 1);
+              tested.remove_prefix(11);
+              return 0;
+          }) == -SIGABRT);
+    CHECK(status_of([] {
+              const auto pool = small_pool::create({.slots = {2, 1}});
+              const auto tested = make_slice(*pool, 10, 1);
+              return tested.subslice(11).empty() ? 0 : 1;
+          }) == -SIGABRT);
 }
 
 }  // namespace

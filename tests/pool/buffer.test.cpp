@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <csignal>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
 
+#include <support/child.hpp>
 #include <support/pools.hpp>
 #include <zcpool/pool/buffer.hpp>
 
@@ -70,6 +72,24 @@ TEST_CASE("buffer: frozen with nothing in it gives the slot back", "[pool]") {
     auto frozen = std::move(pool.try_acquire(1)).freeze();
     CHECK(frozen.empty());
     CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("buffer: frozen with nothing in it, it is empty and its slot free", "[pool]") {
+    const auto pool = make_pool({.slots = {1, 1}});
+    buffer tested = pool.try_acquire(1);
+    CHECK(std::move(tested).freeze().empty());
+    CHECK_FALSE(tested);  // NOLINT(bugprone-use-after-move): it is empty by promise
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("misuse: buffer: committing more than there is space aborts", "[pool]") {
+    CHECK(status_of([] {
+              const auto own = small_pool::create({.slots = {1, 1}});
+              buffer tested = own->try_acquire(1);
+              tested.commit(4095);
+              tested.commit(2);
+              return 0;
+          }) == -SIGABRT);
 }
 
 }  // namespace

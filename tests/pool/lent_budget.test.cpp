@@ -85,4 +85,15 @@ TEST_CASE("lent_budget: at any time the account is at least what is really held"
     CHECK(never_above);
 }
 
+TEST_CASE("lent_budget: the shortest settle times have periods, too", "[pool]") {
+    for (const int settle : {1, 2, 7, 8, 9}) {
+        lent_account account;
+        lent_budget budget{account, slot, milliseconds{settle}};
+        CHECK(budget.period() > milliseconds{0});
+        CHECK(budget.try_detach(start, start, slot));
+        CHECK_FALSE(budget.has_room(start, slot));
+        CHECK(budget.has_room(start + 20, slot));
+    }
+}
+
 }  // namespace

@@ -120,6 +120,20 @@ TEST_CASE("shared_memory: renewal that does nothing is found out", "[pool]") {
     CHECK(memory->verify_renewal(0, 16 * page_size) == false);
 }
 
+TEST_CASE("shared_memory: renewal of a part only is found out, and the trial leaves zeros",
+          "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
+    REQUIRE(memory.has_value());
+    {
+        const faults broken;
+        faults::shorten_punches(15 * page_size);
+        CHECK(memory->verify_renewal(0, 16 * page_size) == false);
+    }
+    CHECK(memory->verify_renewal(0, 16 * page_size) == true);
+    const auto is_zero = [](std::byte each) { return each == std::byte{0}; };
+    CHECK(std::all_of(memory->data(), memory->data() + 16 * page_size, is_zero));
+}
+
 TEST_CASE("shared_memory: kernels without MFD_NOEXEC_SEAL will do", "[pool]") {
     const faults old;
     faults::forget_noexec_seal();

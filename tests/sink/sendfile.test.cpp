@@ -66,7 +66,7 @@ TEST_CASE("sendfile: what may not be lent is copied and counted", "[sink]") {
     SECTION("a descriptor that does not take pages, now and later") {
         const auto pool = make_pool(lending_options(1, 2));
         faults broken;
-        faults::fail_sendfile(EINVAL);
+        faults::fail_sendfile(GENERATE(EINVAL, ENOSYS));
         out.push(make_slice(pool, 60'000, 1));
         REQUIRE(out.flush() == sink::state::done);
         faults::fail_sendfile(0);
@@ -136,6 +136,55 @@ TEST_CASE("sendfile: a slice sent to many is lent once and renewed once", "[sink
     }
     CHECK(pool.stats()[1].lent == 1);
     CHECK(pool.stats()[1].renewed == 1);
+}
+
+TEST_CASE("sendfile: a file that ends too early fails the sink, it does not loop", "[sink]") {
+    const auto pool = make_pool(lending_options(1, 2));
+    connection link = unix_pair();
+    sink::sendfile out{link.ours.get()};
+    const faults broken;
+    faults::end_files();
+    out.push(make_slice(pool, 60'000, 1));
+    CHECK(out.flush() == sink::state::failed);
+    CHECK(out.error() == std::errc::io_error);
+}
+
+TEST_CASE("sendfile: falling back is counted as far as it went", "[sink]") {
+    const auto pool = make_pool({.slots = {2, 2}});  // never lends
+    connection link = unix_pair();
+    sink::sendfile out{link.ours.get(), {.copy_below = 1'000}};
+    const faults broken;
+    faults::shorten_sends(500);
+    out.push(make_slice(pool, 1'200, 1));
+    out.push(make_slice(pool, 300, 2));
+    REQUIRE(out.flush() == sink::state::done);
+    CHECK(out.stats().copied_bytes == 1'500);
+    // The first 500 bytes should have been lent; the rest of 700 is small enough to be copied.
+    CHECK(out.stats().fallback_bytes == 500);
+    CHECK(read_exactly(link.peer.get(), 1'200) == pattern(1'200, 1));
+    CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 2));
+}
+
+TEST_CASE("sendfile: a send counts towards lending when it is whole, and only of large slices",
+          "[sink]") {
+    const auto pool = make_pool(lending_options(2, 2));
+    connection link = unix_pair();
+    sink::sendfile out{link.ours.get(), {.copies_first = 3}};
+    const slice large = make_slice(pool, 40'000, 1);
+    const slice small = make_slice(pool, 100, 2);
+    const faults broken;
+    faults::shorten_sends(30'000);
+    out.push(large);
+    out.push(small);
+    REQUIRE(out.flush() == sink::state::done);
+    CHECK(large.copied_sends() == 0);  // in two parts, of which the last is small
+    CHECK(small.copied_sends() == 0);
+    faults::shorten_sends(SIZE_MAX);
+    out.push(large);
+    out.push(small);
+    REQUIRE(out.flush() == sink::state::done);
+    CHECK(large.copied_sends() == 1);
+    CHECK(small.copied_sends() == 0);
 }
 
 }  // namespace

@@ -307,6 +307,39 @@ TEMPLATE_TEST_CASE("sink: moved, it goes on where it was", "[sink]", ALL_SINKS) 
     CHECK(first.flush() == sink::state::failed);
 }
 
+TEMPLATE_TEST_CASE("sink: moved or assigned, what is queued and what failed goes along", "[sink]",
+                   sink::write, sink::sendfile) {
+    const auto pool = make_pool(lending_options(16, 4));
+    connection link = tcp_pair();
+    TestType first{link.ours.get()};
+    TestType second{std::move(first)};
+    second.push(make_slice(pool, 300, 1));
+    TestType third{-1};
+    third = std::move(second);
+    CHECK(third.queued() == 300);
+    third.push(make_slice(pool, 20'000, 2));
+    REQUIRE(third.flush() == sink::state::done);
+    CHECK(data_segments_sent(link.ours.get()) == 1);  // it knows that this is a socket
+    CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 1));
+    CHECK(read_exactly(link.peer.get(), 20'000) == pattern(20'000, 2));
+    TestType broken{-1};
+    TestType moved{std::move(broken)};
+    CHECK(moved.error() == std::errc::bad_file_descriptor);
+    third = std::move(moved);
+    CHECK(third.error() == std::errc::bad_file_descriptor);
+}
+
+TEMPLATE_TEST_CASE("sink: hundreds of small slices go out in order", "[sink]", ALL_SINKS) {
+    const auto pool = make_pool(lending_options(1, 1));
+    connection link = unix_pair();
+    TestType out{link.ours.get()};
+    const slice whole = make_slice(pool, 3'000, 1);
+    for (std::size_t i = 0; i < 300; ++i) {
+        out.push(whole.subslice(10 * i, 10));
+    }
+    CHECK(sent_through(out, link, 3'000) == pattern(3'000, 1));
+}
+
 TEMPLATE_TEST_CASE("sink: pipes take what sockets take", "[sink]", ALL_SINKS) {
     const auto pool = make_pool(lending_options(16, 4));
     int ends[2];

@@ -7,6 +7,7 @@
 // leave pages where they are. The counting is of calls by any thread, in the order in which they
 // are made.
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
@@ -56,6 +57,10 @@ public:
     static void forget_noexec_seal() noexcept { old_memfd_.store(true); }
     /// Answers membarrier with this error; 0: no longer.
     static void refuse_membarrier(int error) noexcept { membarrier_error_.store(error); }
+    /// Makes every punch reach no more than this many bytes of what it was asked for.
+    static void shorten_punches(long bytes) noexcept { longest_punch_.store(bytes); }
+    /// Answers sendfile with 0 bytes, as at the end of a file.
+    static void end_files() noexcept { files_end_.store(true); }
     /// Answers sendfile with this error; 0: no longer.
     static void fail_sendfile(int error) noexcept { sendfile_error_.store(error); }
 
@@ -67,6 +72,8 @@ private:
         longest_send_.store(SIZE_MAX);
         working_punches_.store(LONG_MAX);
         page_size_.store(0);
+        longest_punch_.store(LONG_MAX);
+        files_end_.store(false);
         punches_held_.store(false);
         punch_error_.store(0);
         populate_error_.store(0);
@@ -100,6 +107,8 @@ private:
     inline static std::atomic<std::size_t> longest_send_{SIZE_MAX};
     inline static std::atomic<long> working_punches_{LONG_MAX};
     inline static std::atomic<long> page_size_{0};
+    inline static std::atomic<long> longest_punch_{LONG_MAX};
+    inline static std::atomic<bool> files_end_{false};
     static void wait_while_held() noexcept {
         punches_waiting_.fetch_add(1);
         for (int i = 0; punches_held_.load() && i < 10'000; ++i) {
@@ -155,7 +164,8 @@ struct faulty_kernel : zcpool::sys::kernel {
         }
         return faults::working_punches_.fetch_sub(1) <= 0
                    ? 0
-                   : real::fallocate(fd, mode, offset, bytes);
+                   : real::fallocate(fd, mode, offset,
+                                     std::min(bytes, faults::longest_punch_.load()));
     }
     static void* mmap(void* hint, std::size_t bytes, int protection, int flags, int fd,
                       off_t offset) noexcept {
@@ -216,6 +226,9 @@ struct faulty_kernel : zcpool::sys::kernel {
     static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
         if (faults::strikes(faults::sendfile_error_)) {
             return -1;
+        }
+        if (faults::files_end_.load()) {
+            return 0;
         }
         const std::size_t longest = faults::longest_send_.load();
         return real::sendfile(to, from, offset, bytes < longest ? bytes : longest);
