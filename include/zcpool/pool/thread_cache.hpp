@@ -43,27 +43,28 @@ public:
     /// Hands the top slot to a user; null when there is none.
     [[nodiscard]] slot_record* acquire() noexcept {
         // relaxed: one writer; the gate orders writers.
-        const std::uint32_t count = count_.load(memory_order_relaxed);
+        const std::uint64_t tally = tally_.load(memory_order_relaxed);
+        const std::uint32_t count = count_in(tally);
         if (count == 0) [[unlikely]] {
             return nullptr;
         }
         // relaxed: as above.
         slot_record* const top = places_[count - 1].load(memory_order_relaxed);
-        count_.store(count - 1, memory_order_relaxed);
-        acquired_.store(acquired_.load(memory_order_relaxed) + 1, memory_order_relaxed);
+        tally_.store(tally + one_acquired - 1, memory_order_relaxed);
         return top;
     }
 
     /// Takes a slot back from a user; false when there is no room.
     [[nodiscard]] bool release(slot_record& record) noexcept {
         // relaxed: one writer; the gate orders writers.
-        const std::uint32_t count = count_.load(memory_order_relaxed);
+        const std::uint64_t tally = tally_.load(memory_order_relaxed);
+        const std::uint32_t count = count_in(tally);
         if (count == capacity_) [[unlikely]] {
             return false;
         }
         // relaxed: as above.
         places_[count].store(&record, memory_order_relaxed);
-        count_.store(count + 1, memory_order_relaxed);
+        tally_.store(tally + 1, memory_order_relaxed);
         return true;
     }
 
@@ -71,13 +72,14 @@ public:
     /// Expects: room for them.
     void fill(std::span<slot_record* const> slots) noexcept {
         // relaxed: one writer; the gate orders writers.
-        std::uint32_t count = count_.load(memory_order_relaxed);
+        const std::uint64_t tally = tally_.load(memory_order_relaxed);
+        std::uint32_t count = count_in(tally);
         for (slot_record* each : slots) {
             // relaxed: as above.
             places_[count++].store(each, memory_order_relaxed);
         }
         // relaxed: as above.
-        count_.store(count, memory_order_relaxed);
+        tally_.store(tally + slots.size(), memory_order_relaxed);
         shed_.store(shed_.load(memory_order_relaxed) - slots.size(), memory_order_relaxed);
     }
 
@@ -85,7 +87,8 @@ public:
     /// Returns: how many.
     std::size_t shed(std::span<slot_record*> into) noexcept {
         // relaxed: one writer; the gate orders writers.
-        const std::uint32_t count = count_.load(memory_order_relaxed);
+        const std::uint64_t tally = tally_.load(memory_order_relaxed);
+        const std::uint32_t count = count_in(tally);
         const auto taken = static_cast<std::uint32_t>(std::min<std::size_t>(count, into.size()));
         for (std::uint32_t i = 0; i < count; ++i) {
             // relaxed: as above.
@@ -98,7 +101,7 @@ public:
             }
         }
         // relaxed: as above.
-        count_.store(count - taken, memory_order_relaxed);
+        tally_.store(tally - taken, memory_order_relaxed);
         shed_.store(shed_.load(memory_order_relaxed) + taken, memory_order_relaxed);
         return taken;
     }
@@ -109,12 +112,12 @@ public:
     /// Slots in it a moment ago.
     [[nodiscard]] std::uint32_t count() const noexcept {
         // relaxed: a counter.
-        return count_.load(memory_order_relaxed);
+        return count_in(tally_.load(memory_order_relaxed));
     }
     /// Slots that users were given here, ever.
     [[nodiscard]] std::uint64_t acquired() const noexcept {
         // relaxed: a counter.
-        return acquired_.load(memory_order_relaxed);
+        return tally_.load(memory_order_relaxed) / one_acquired;
     }
     /// Slots that users were given here less those that they gave back here; may be less than 0,
     /// where slots of other threads are given back.
@@ -129,11 +132,17 @@ public:
     }
 
 private:
-    atomic<std::uint32_t> count_;
-    std::uint32_t capacity_ = 0;
-    atomic<std::uint64_t> acquired_;
+    // One word for both, so that an acquire writes one: [ acquired : 56 ][ count : 8 ].
+    static constexpr std::uint64_t one_acquired = std::uint64_t{1} << 8;
+    static_assert(2 * magazine_capacity < one_acquired, "the count needs its bits");
+    [[nodiscard]] static constexpr std::uint32_t count_in(std::uint64_t tally) noexcept {
+        return static_cast<std::uint32_t>(tally % one_acquired);
+    }
+
+    atomic<std::uint64_t> tally_;
     atomic<std::uint64_t> shed_;  ///< to elsewhere less from elsewhere, modulo 2^64
     place* places_ = nullptr;
+    std::uint32_t capacity_ = 0;
 };
 static_assert(sizeof(magazine_pair) == 32, "two classes to a cache line");
 
