@@ -25,7 +25,7 @@ END
 build_packages="g++ cmake ninja-build python3 libfmt-dev libcli11-dev llhttp"
 media_packages="ffmpeg util-linux"
 drive_packages="wrk curl iproute2 procps"
-test_packages="catch2 libbenchmark-dev strace git"
+test_packages="catch2 libbenchmark-dev relacy-dev strace git"
 # The last three only as peers; boost's headers, and two heaps.
 bench_packages="libbenchmark-dev strace libboost-dev libgoogle-perftools-dev libmimalloc-dev"
 
