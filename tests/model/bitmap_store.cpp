@@ -30,6 +30,24 @@ struct watched_store {
         }
         return index;
     }
+    /// The same, several at once.
+    void push_many(std::span<const std::uint32_t> indices) {
+        for (const auto index : indices) {
+            ++inside[index];
+            RL_ASSERT(inside[index] == 1);
+        }
+        hints.push_many(indices);
+    }
+    std::size_t pop_many(std::span<std::uint32_t> into) {
+        const auto count = hints.pop_many(into);
+        RL_ASSERT(count <= into.size());
+        for (const auto index : into.first(count)) {
+            RL_ASSERT(index < Capacity);
+            RL_ASSERT(inside[index] == 1);
+            --inside[index];
+        }
+        return count;
+    }
     /// When all threads are done, all that is inside can be popped.
     void check_nothing_lost() {
         while (pop() != zcpool::no_index) {
@@ -64,7 +82,36 @@ struct mixed : rl::test_suite<mixed<Capacity, Indices...>, 3> {
     void after() { watched.check_nothing_lost(); }
 };
 
-/// As above, and up to three threads die. Then rebuild() makes whatever living threads pushed be
+/// As above, several indices at once.
+template <std::uint32_t Capacity, std::uint32_t... Indices>
+struct in_batches : rl::test_suite<in_batches<Capacity, Indices...>, 3> {
+    watched_store<Capacity> watched;
+
+    void before() { (watched.push(Indices), ...); }
+    void thread(unsigned) {
+        std::uint32_t mine[sizeof...(Indices)];
+        std::size_t count = 0;
+        for (int step = 0; step < 6; ++step) {
+            const std::span<std::uint32_t> all{mine};
+            if (count != 0 && any_below(2) == 0) {
+                watched.push_many(all.first(count));
+                count = 0;
+            } else {
+                const auto room = std::min<std::size_t>(all.size() - count, 1 + any_below(2));
+                count += watched.pop_many(all.subspan(count, room));
+            }
+        }
+        watched.push_many(std::span{mine}.first(count));
+    }
+    void after() {
+        for (const std::uint32_t index : {Indices...}) {
+            RL_ASSERT(watched.inside[index] == 1);
+        }
+        watched.check_nothing_lost();
+    }
+};
+
+/// As mixed, and up to three threads die. Then rebuild() makes whatever living threads pushed be
 /// found, and nothing twice. What a thread had, or was about to push or pop, may be lost with it.
 template <std::uint32_t Capacity, std::uint32_t... Indices>
 struct with_deaths : rl::test_suite<with_deaths<Capacity, Indices...>, 4> {
@@ -191,6 +238,7 @@ int main(int argc, char** argv) {
                          random_case<mixed<2, 0, 1>>("n2", 200'000),
                          random_case<mixed<3, 0, 1, 2>>("n3", 200'000),
                          random_case<mixed<128, 0, 64, 127>>("two_leaves", 200'000),
+                         random_case<in_batches<128, 0, 1, 2, 64, 127>>("batches", 200'000),
                          random_case<with_deaths<3, 0, 1, 2>>("deaths", 200'000),
                          random_case<with_deaths<128, 0, 64, 127>>("deaths_two_leaves", 200'000),
                          search_case<to_and_fro>("search_to_and_fro", 3),
