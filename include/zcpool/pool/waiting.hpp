@@ -20,16 +20,21 @@
 namespace zcpool {
 
 /// The waiters of a pool: a view of its futex word and of each class's count.
-class wait_list {
+///
+/// With atomics other than the library's, futex_wait and futex_wake are found beside those.
+template <template <class> class Atomic = atomic>
+class basic_wait_list {
 public:
-    wait_list() noexcept = default;
-    explicit wait_list(atomic<std::uint32_t>& sequence) noexcept : sequence_(&sequence) {}
+    using word = Atomic<std::uint32_t>;
+
+    basic_wait_list() noexcept = default;
+    explicit basic_wait_list(word& sequence) noexcept : sequence_(&sequence) {}
 
     /// Wakes one waiter that can use class `index`, if there is one.
     ///
     /// Complexity: one load, and a system call only when somebody waits.
     /// Concurrency: wait-free.
-    void wake_one(std::uint32_t index, const atomic<std::uint32_t>& waiters) noexcept {
+    void wake_one(std::uint32_t index, const word& waiters) noexcept {
         // sync(wake): seq_cst; step (4).
         if (waiters.load(memory_order_seq_cst) != 0) {
             wake(1, usable(index, false));
@@ -39,7 +44,7 @@ public:
     /// Wakes one waiter that can use the reserve of class `index`, if there is one.
     ///
     /// Complexity, Concurrency: as wake_one().
-    void wake_urgent(std::uint32_t index, const atomic<std::uint32_t>& waiters) noexcept {
+    void wake_urgent(std::uint32_t index, const word& waiters) noexcept {
         // sync(wake): seq_cst; step (4).
         if (waiters.load(memory_order_seq_cst) != 0) {
             wake(1, usable(index, true) & ~usable(index, false));
@@ -66,13 +71,14 @@ public:
     void sleep(std::uint32_t ticket, std::uint32_t classes,
                sys::clock::time_point deadline) noexcept {
         // Why it ended makes no difference: the waiter looks for a slot, and at the clock.
-        static_cast<void>(sys::futex_wait(*sequence_, ticket, classes, deadline));
+        using sys::futex_wait;
+        static_cast<void>(futex_wait(*sequence_, ticket, classes, deadline));
     }
 
     /// Counts a waiter for as long as it lives: step (1).
     class registration {
     public:
-        explicit registration(atomic<std::uint32_t>& waiters) noexcept : waiters_(waiters) {
+        explicit registration(word& waiters) noexcept : waiters_(waiters) {
             // sync(wake): seq_cst; step (1).
             waiters_.fetch_add(1, memory_order_seq_cst);
         }
@@ -84,17 +90,20 @@ public:
         }
 
     private:
-        atomic<std::uint32_t>& waiters_;
+        word& waiters_;
     };
 
 private:
     void wake(std::uint32_t count, std::uint32_t classes) noexcept {
         // sync(wake): seq_cst; a waiter that read the ticket before does not fall asleep.
         sequence_->fetch_add(1, memory_order_seq_cst);
-        sys::futex_wake(*sequence_, count, classes);
+        using sys::futex_wake;
+        futex_wake(*sequence_, count, classes);
     }
 
-    atomic<std::uint32_t>* sequence_ = nullptr;
+    word* sequence_ = nullptr;
 };
+
+using wait_list = basic_wait_list<>;
 
 }  // namespace zcpool

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What the models share: Relacy's atomics behind the library's interface, deaths, and main().
+//
+// The headers of the library are templates on their atomics; a model puts zcpool_model::atomic in,
+// which lets Relacy choose the schedule and, for each load, among the values that the memory model
+// allows. Relacy switches between threads only as an atomic operation begins, so what a model notes
+// down right behind an operation is noted in one step with it.
+//
+// Source: https://github.com/dvyukov/relacy
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <concepts>
+#include <csetjmp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <iostream>
+#include <limits>
+#include <map>
+#include <memory>
+#include <new>
+#include <optional>
+#include <queue>
+#include <set>
+#include <source_location>
+#include <span>
+#include <sstream>
+#include <stack>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Relacy redefines words of the language and of libc; the library's headers need them back.
+#pragma push_macro("new")
+#pragma push_macro("delete")
+#pragma push_macro("malloc")
+#pragma push_macro("calloc")
+#pragma push_macro("realloc")
+#pragma push_macro("free")
+#pragma push_macro("assert")
+#pragma push_macro("errno")
+#include <relacy/relacy.hpp>
+#pragma pop_macro("new")
+#pragma pop_macro("delete")
+#pragma pop_macro("malloc")
+#pragma pop_macro("calloc")
+#pragma pop_macro("realloc")
+#pragma pop_macro("free")
+#pragma pop_macro("assert")
+#pragma pop_macro("errno")
+#undef futex
+#undef memory_order_relaxed
+#undef memory_order_consume
+#undef memory_order_acquire
+#undef memory_order_release
+#undef memory_order_acq_rel
+#undef memory_order_seq_cst
+
+namespace zcpool_model {
+
+/// The running thread of the model.
+inline unsigned this_thread() { return static_cast<unsigned>(rl::ctx().threadx_->index_); }
+
+/// A number below `limit`, chosen by Relacy: another one in another run. Not for searches.
+inline unsigned any_below(unsigned limit) { return rl::rand(limit); }
+
+// ---- deaths
+
+inline constexpr unsigned most_threads = 4;
+
+/// Where each thread goes when it dies, and after how many crash points; 0: it lives.
+struct fate {
+    std::jmp_buf end;
+    unsigned points_left = 0;
+};
+inline std::array<fate, most_threads> fates;
+inline std::uint64_t deaths = 0;  // in all runs, for the report
+
+/// Before and after each shared access: where a process can be killed.
+inline void crash_point() {
+    fate& mine = fates[this_thread()];
+    if (mine.points_left != 0 && --mine.points_left == 0) {
+        ++deaths;
+        _longjmp(mine.end, 1);  // no destructor runs, as none would
+    }
+}
+
+/// For survives(): half of the threads live, the others die at one of the first `limit` points.
+inline unsigned any_point(unsigned limit) { return any_below(2) == 0 ? 0 : 1 + any_below(limit); }
+
+/// Runs `body`, and stops it for good at its `points`-th crash point (0: never).
+/// Returns: whether it came to its end.
+template <class Body>
+bool survives(unsigned points, Body body) {
+    fate& mine = fates[this_thread()];
+    if (_setjmp(mine.end) != 0) {
+        return false;
+    }
+    mine.points_left = points;
+    body();
+    fates[this_thread()].points_left = 0;
+    return true;
+}
+
+// ---- atomics
+
+/// What each thread's last exchange() gave: shows a model what a step displaced.
+inline std::array<std::uint64_t, most_threads> last_exchanged;
+
+constexpr rl::memory_order to_relacy(std::memory_order order) {
+    switch (order) {
+        case std::memory_order_relaxed: return rl::mo_relaxed;
+        case std::memory_order_consume: return rl::mo_consume;
+        case std::memory_order_acquire: return rl::mo_acquire;
+        case std::memory_order_release: return rl::mo_release;
+        case std::memory_order_acq_rel: return rl::mo_acq_rel;
+        case std::memory_order_seq_cst: break;
+    }
+    return rl::mo_seq_cst;
+}
+
+/// zcpool::atomic, with Relacy below it. Reports name the line in the library's header.
+template <class T>
+class atomic {
+    using place = std::source_location;
+
+    static rl::debug_info info(const place& where) { return {"", where.file_name(), where.line()}; }
+
+    template <class Operation>
+    static auto between_crash_points(Operation operation) {
+        crash_point();
+        auto result = operation();
+        crash_point();
+        return result;
+    }
+
+public:
+    atomic() : atomic(T{}) {}  // memory of a pool is zeroed
+    explicit atomic(T value) { value_.store(value, rl::mo_relaxed, info(place::current())); }
+
+    T load(std::memory_order order, place where = place::current()) const {
+        return between_crash_points([&] { return value_.load(to_relacy(order), info(where)); });
+    }
+    void store(T value, std::memory_order order, place where = place::current()) {
+        crash_point();
+        value_.store(value, to_relacy(order), info(where));
+        crash_point();
+    }
+    T exchange(T value, std::memory_order order, place where = place::current()) {
+        return between_crash_points([&] {
+            const T before = value_.exchange(value, to_relacy(order), info(where));
+            last_exchanged[this_thread()] = static_cast<std::uint64_t>(before);
+            return before;
+        });
+    }
+    bool compare_exchange_weak(T& expected, T desired, std::memory_order success,
+                               std::memory_order failure, place where = place::current()) {
+        return between_crash_points([&] {
+            return value_.compare_exchange(rl::bool_t<true>(), expected, desired,
+                                           to_relacy(success), to_relacy(failure), info(where));
+        });
+    }
+    bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
+                                 std::memory_order failure, place where = place::current()) {
+        return between_crash_points([&] {
+            return value_.compare_exchange(rl::bool_t<false>(), expected, desired,
+                                           to_relacy(success), to_relacy(failure), info(where));
+        });
+    }
+    T fetch_add(T value, std::memory_order order, place where = place::current()) {
+        return between_crash_points(
+            [&] { return value_.fetch_add(value, to_relacy(order), info(where)); });
+    }
+    T fetch_sub(T value, std::memory_order order, place where = place::current()) {
+        return between_crash_points(
+            [&] { return value_.fetch_sub(value, to_relacy(order), info(where)); });
+    }
+    T fetch_and(T value, std::memory_order order, place where = place::current()) {
+        return between_crash_points(
+            [&] { return value_.fetch_and(value, to_relacy(order), info(where)); });
+    }
+    T fetch_or(T value, std::memory_order order, place where = place::current()) {
+        return between_crash_points(
+            [&] { return value_.fetch_or(value, to_relacy(order), info(where)); });
+    }
+
+    /// The newest value, without a step of the model: for what the kernel or a check sees.
+    T newest() const { return value_.debug_value(); }
+
+private:
+    rl::atomic<T> value_;
+};
+
+// ---- running
+
+/// One case of a model: a name, and what to do with how many runs.
+struct model_case {
+    const char* name;
+    rl::scheduler_type_e scheduler;
+    std::uint64_t runs;  // for searches: the number of switches between threads
+    bool (*simulate)(rl::test_params&);
+};
+
+/// A case of random schedules, the n-th always the same. ZCPOOL_MODEL_RUNS says how many.
+template <class Model>
+model_case random_case(const char* name, std::uint64_t runs) {
+    return {name, rl::sched_random, runs, &rl::simulate<Model>};
+}
+
+/// A case in which every schedule with at most so many switches away from a thread that could go on
+/// is tried. ZCPOOL_MODEL_BOUND says how many switches.
+template <class Model>
+model_case search_case(const char* name, std::uint64_t switches) {
+    return {name, rl::sched_bound, switches, &rl::simulate<Model>};
+}
+
+inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
+    const char* const text = std::getenv(variable);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+inline bool run_case(const model_case& that) {
+    const bool random = that.scheduler == rl::sched_random;
+    const auto amount = number_from(random ? "ZCPOOL_MODEL_RUNS" : "ZCPOOL_MODEL_BOUND", that.runs);
+    rl::test_params parameters;
+    parameters.search_type = that.scheduler;
+    parameters.execution_depth_limit = 4000;
+    parameters.iteration_count = random ? amount : std::numeric_limits<std::uint64_t>::max();
+    parameters.context_bound = random ? 0 : static_cast<unsigned>(amount);
+    rl::ostringstream report;  // its memory is not of the model
+    std::ostream nowhere{nullptr};
+    parameters.output_stream = &report;
+    parameters.progress_stream = &nowhere;
+
+    deaths = 0;
+    const auto begin = std::chrono::steady_clock::now();
+    const bool clean = that.simulate(parameters);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    std::printf("%-24s %-6s %10llu %s, %llu deaths, %.1f s\n", that.name,
+                clean ? "clean" : "FAILED",
+                static_cast<unsigned long long>(parameters.stop_iteration),
+                random ? "runs" : "runs: all of the search",
+                static_cast<unsigned long long>(deaths), took.count());
+    if (!clean) {
+        std::fputs(report.str().c_str(), stdout);
+    }
+    std::fflush(stdout);
+    return clean;
+}
+
+/// usage: MODEL [CASE...]. Without one, all cases; the exit code says whether all were clean.
+inline int run_cases(int argc, char** argv, std::initializer_list<model_case> cases) {
+    bool clean = true;
+    int found = 0;
+    for (const model_case& each : cases) {
+        const bool wanted = argc == 1 || std::any_of(argv + 1, argv + argc, [&](const char* name) {
+                                return std::string_view{name} == each.name;
+                            });
+        if (wanted) {
+            ++found;
+            clean = run_case(each) && clean;
+        }
+    }
+    if (argc > 1 && found != argc - 1) {
+        std::fputs("no such case\n", stderr);
+        return 2;
+    }
+    return clean ? 0 : 1;
+}
+
+}  // namespace zcpool_model

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+// The ring of resting slots: an index that was pushed is popped once at most, and is not forgotten
+// where nobody died.
+#include "harness.hpp"
+
+#include <zcpool/ring/index_ring.hpp>
+
+namespace {
+
+using namespace zcpool_model;
+using ring = zcpool::basic_index_ring<zcpool_model::atomic>;
+
+/// Both counters begin here, so that they pass what they can pass while a model runs.
+enum class start : std::uint64_t {
+    zero = 0,
+    sign = (std::uint64_t{1} << 63) - 2,  // the counters' difference is taken as signed
+    wrap = std::numeric_limits<std::uint64_t>::max() - 1,
+};
+
+/// A ring for `Capacity` indices, each of which is with somebody, inside, or being pushed.
+template <std::uint32_t Capacity, start Start>
+struct watched_ring {
+    watched_ring() : hints(positions, cells) {
+        positions.head.store(static_cast<std::uint64_t>(Start), std::memory_order_relaxed);
+        positions.tail.store(static_cast<std::uint64_t>(Start), std::memory_order_relaxed);
+    }
+
+    /// Pushes an index that the caller has; it has it still where the ring was full.
+    bool push(std::uint32_t index) {
+        RL_ASSERT(!inside[index]);
+        inside[index] = true;  // before: from its first step on, push() may be overtaken by a pop()
+        if (!hints.push(index)) {
+            RL_ASSERT(inside[index]);
+            inside[index] = false;
+            return false;
+        }
+        if (const auto dropped = last_exchanged[this_thread()]; dropped != 0) {
+            RL_ASSERT(inside[dropped - 1]);
+            inside[dropped - 1] = false;
+            ++drops;
+        }
+        return true;
+    }
+    /// Pops an index, which then is the caller's alone.
+    std::uint32_t pop() {
+        const auto index = hints.pop();
+        if (index != zcpool::no_index) {
+            RL_ASSERT(index < Capacity);
+            RL_ASSERT(inside[index]);
+            inside[index] = false;
+        }
+        return index;
+    }
+    /// What is inside and in no cell.
+    int lost() const {
+        int count = 0;
+        for (std::uint32_t index = 0; index < Capacity; ++index) {
+            const auto cells_with_it = std::count_if(
+                cells, cells + cell_count,
+                [index](const ring::cell& cell) { return cell.newest() == index + 1; });
+            RL_ASSERT(cells_with_it <= (inside[index] ? 1 : 0));
+            count += inside[index] && cells_with_it == 0 ? 1 : 0;
+        }
+        return count;
+    }
+
+    static constexpr auto cell_count = ring::cells_for(Capacity);
+    ring::counters positions;
+    ring::cell cells[cell_count];
+    ring hints;
+    bool inside[Capacity] = {};
+    int drops = 0;  // displaced, and nowhere put
+};
+
+/// What each thread has.
+struct hand {
+    std::uint32_t mine[6];
+    unsigned count = 0;
+    bool pushing = false;
+    bool popping = false;
+};
+
+/// Takes an index or gives one back, `steps` times.
+template <class Watched>
+void mix(Watched& watched, hand& me, int steps) {
+    for (int step = 0; step < steps; ++step) {
+        if (me.count != 0 && any_below(2) == 0) {
+            me.pushing = true;
+            me.count -= watched.push(me.mine[me.count - 1]) ? 1 : 0;
+            me.pushing = false;
+        } else {
+            me.popping = true;
+            if (const auto index = watched.pop(); index != zcpool::no_index) {
+                me.mine[me.count++] = index;
+            }
+            me.popping = false;
+        }
+    }
+}
+
+/// Three threads, six steps each. A writer that was overtaken leaves its index behind the head,
+/// where it stays until the next lap; and one that displaced an index drops it where the ring looks
+/// full. So "nothing is lost" means: all other indices that are inside are in a cell, each once.
+template <std::uint32_t Capacity, start Start = start::zero>
+struct mixed : rl::test_suite<mixed<Capacity, Start>, 3> {
+    watched_ring<Capacity, Start> watched;
+    hand hands[3];
+
+    void before() {
+        for (std::uint32_t index = 0; index < Capacity; ++index) {
+            RL_ASSERT(watched.push(index));
+        }
+    }
+    void thread(unsigned thread) { mix(watched, hands[thread], 6); }
+    void after() { RL_ASSERT(watched.lost() == 0); }
+};
+
+/// As above, and up to three threads die: each loses what it was pushing or popping at most.
+template <std::uint32_t Capacity, start Start = start::zero>
+struct with_deaths : rl::test_suite<with_deaths<Capacity, Start>, 3> {
+    watched_ring<Capacity, Start> watched;
+    hand hands[3];
+
+    void before() {
+        for (std::uint32_t index = 0; index < Capacity; ++index) {
+            RL_ASSERT(watched.push(index));
+        }
+    }
+    void thread(unsigned thread) {
+        survives(any_point(80), [this, thread] { mix(watched, hands[thread], 6); });
+    }
+    void after() {
+        const auto died = std::count_if(
+            hands, hands + 3, [](const hand& each) { return each.pushing || each.popping; });
+        RL_ASSERT(watched.lost() <= died);
+    }
+};
+
+/// For searches: one that pushes, one that pops, one that does both.
+template <std::uint32_t Capacity, start Start = start::zero>
+struct pipeline : rl::test_suite<pipeline<Capacity, Start>, 3> {
+    watched_ring<Capacity, Start> watched;
+
+    void before() { RL_ASSERT(watched.push(0)); }
+    void thread(unsigned thread) {
+        if (thread == 0) {
+            static_cast<void>(watched.push(1));
+        } else if (const auto index = watched.pop(); index != zcpool::no_index && thread == 2) {
+            static_cast<void>(watched.push(index));
+        }
+    }
+    void after() { RL_ASSERT(watched.lost() == 0); }
+};
+
+/// For searches: what a writer displaces from the cell of a reader that was stopped is appended
+/// again, as there is room.
+struct displaced : rl::test_suite<displaced, 2> {
+    watched_ring<2, start::zero> watched;
+
+    void before() {
+        RL_ASSERT(watched.push(0));
+        RL_ASSERT(watched.push(1));
+    }
+    void thread(unsigned thread) {
+        const auto index = watched.pop();
+        if (thread == 1 && index != zcpool::no_index) {
+            static_cast<void>(watched.push(index));
+        }
+    }
+    void after() {
+        RL_ASSERT(watched.drops == 0);
+        RL_ASSERT(watched.lost() == 0);
+    }
+};
+
+/// For searches: in order of arrival, as one producer and one consumer see it.
+struct in_order : rl::test_suite<in_order, 2> {
+    watched_ring<2, start::wrap> watched;
+    std::uint32_t next = 0;
+
+    void thread(unsigned thread) {
+        if (thread == 0) {
+            RL_ASSERT(watched.push(0));
+            RL_ASSERT(watched.push(1));
+            return;
+        }
+        for (int tries = 0; tries < 3; ++tries) {
+            if (const auto index = watched.pop(); index != zcpool::no_index) {
+                RL_ASSERT(index >= next);
+                next = index + 1;
+            }
+        }
+    }
+    void after() { RL_ASSERT(watched.lost() == 0); }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return run_cases(argc, argv,
+                     {
+                         random_case<mixed<1>>("n1", 200'000),
+                         random_case<mixed<2>>("n2", 200'000),
+                         random_case<mixed<3>>("n3", 200'000),
+                         random_case<mixed<4>>("n4", 200'000),
+                         random_case<mixed<2, start::wrap>>("wrap", 200'000),
+                         random_case<mixed<2, start::sign>>("wrap_sign", 200'000),
+                         random_case<with_deaths<2, start::wrap>>("deaths", 200'000),
+                         random_case<with_deaths<4>>("deaths_n4", 200'000),
+                         search_case<pipeline<2>>("search_pipeline", 2),
+                         search_case<pipeline<2, start::wrap>>("search_pipeline_wrap", 2),
+                         search_case<displaced>("search_displaced", 3),
+                         search_case<in_order>("search_in_order", 3),
+                     });
+}

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT
+// One size class with all that it is made of: words, free store, ring, and processes that share
+// slots, lend them, renew them and die.
+//
+// The steps of slab.hpp are repeated here around the real store, ring and word; what only counts is
+// left out, and what depends on the budget or on the kernel is chosen at random. The recovery of
+// the dead, which has no header yet, is written here as it has to be.
+#include "harness.hpp"
+#include "watched_slot.hpp"
+
+#include <zcpool/ring/free_store.hpp>
+#include <zcpool/ring/index_ring.hpp>
+
+namespace {
+
+using namespace zcpool_model;
+using std::memory_order_acq_rel;
+using std::memory_order_acquire;
+using std::memory_order_relaxed;
+using std::memory_order_release;
+
+inline constexpr unsigned workers = 3;
+inline constexpr unsigned recoverer = 3;
+inline constexpr holder_set bit(unsigned process) { return holder_set{1} << process; }
+
+struct handle {
+    enum class kind : std::uint8_t { none, owner, reader } is = kind::none;
+    std::uint32_t slot = 0;
+    std::uint32_t generation = 0;
+};
+
+enum class search : std::uint8_t { quick, thorough };
+
+template <std::uint32_t Slots>
+class size_class {
+public:
+    using store = zcpool::basic_bitmap_store<zcpool_model::atomic>;
+    using ring = zcpool::basic_index_ring<zcpool_model::atomic>;
+
+    size_class() : hot_(store_words_, Slots), resting_(positions_, cells_) {}
+
+    void begin() {
+        for (std::uint32_t i = 0; i < Slots; ++i) {
+            slots[i].begin(0);
+            hot_.push(i);
+        }
+    }
+
+    std::optional<handle> take(holder_set me, search how) {
+        for (auto i = hot_.pop(); i != zcpool::no_index; i = hot_.pop()) {
+            if (const auto generation = slots[i].claim(me)) {
+                return owned(i, *generation);
+            }
+        }
+        for (auto i = resting_.pop(); i != zcpool::no_index; i = resting_.pop()) {
+            const renewal outcome = clean(i, me);
+            if (outcome == renewal::cleaned) {
+                return owned(i, slots[i].finish_cleaning(me));
+            }
+            if (outcome == renewal::over_budget) {
+                resting_.push(i);
+                break;
+            }
+        }
+        return sweep(me, how);
+    }
+
+    void give_back(const handle& that, holder_set me) {
+        const drop_outcome outcome = slots[that.slot].drop(that.generation, me);
+        if (outcome != drop_outcome::still_held) {
+            outcome == drop_outcome::freed ? hot_.push(that.slot)
+                                           : static_cast<void>(resting_.push(that.slot));
+            came_back();
+        }
+    }
+
+    void renew_resting(holder_set me) {
+        const auto i = resting_.pop();
+        if (i == zcpool::no_index) {
+            return;
+        }
+        const renewal outcome = clean(i, me);
+        if (outcome == renewal::over_budget) {
+            resting_.push(i);
+        } else if (outcome == renewal::cleaned) {
+            slots[i].free_cleaned();
+            hot_.push(i);
+        }
+    }
+
+    /// Something came back: who found nothing looks again.
+    void came_back() { released_.fetch_add(1, memory_order_release); }
+
+    watched_slot slots[Slots];
+    bool quiet = false;  // renewal always succeeds
+
+private:
+    enum class renewal : std::uint8_t { cleaned, lost, over_budget, failed };
+
+    static handle owned(std::uint32_t slot, std::uint32_t generation) {
+        return {handle::kind::owner, slot, generation};
+    }
+
+    renewal clean(std::uint32_t slot, holder_set me) {
+        const unsigned what = quiet ? 3 : any_below(6);
+        if (what == 0) {
+            return renewal::over_budget;
+        }
+        if (!slots[slot].claim_resting(me)) {
+            return renewal::lost;
+        }
+        if (what == 1) {
+            slots[slot].keep_resting();
+            return renewal::over_budget;
+        }
+        if (what == 2) {
+            slots[slot].quarantine();
+            return renewal::failed;
+        }
+        slots[slot].renew();
+        return renewal::cleaned;
+    }
+
+    std::optional<handle> sweep(holder_set me, search how) {
+        const auto count = released_.load(memory_order_acquire);
+        if (how == search::quick && all_in_use_.load(memory_order_relaxed) == count + 1) {
+            return std::nullopt;
+        }
+        bool comes_back_otherwise = false;
+        for (std::uint32_t i = 0; i < Slots; ++i) {
+            const auto now = slots[i].word.was();
+            if (now.state == slot_state::free) {
+                if (const auto generation = slots[i].claim(me)) {
+                    hot_.rebuild();
+                    return owned(i, *generation);
+                }
+            } else if (now.state == slot_state::cleaning) {
+                comes_back_otherwise = true;
+            } else if (slot_word::is_resting(now)) {
+                if (clean(i, me) == renewal::cleaned) {
+                    return owned(i, slots[i].finish_cleaning(me));
+                }
+                comes_back_otherwise = true;
+            }
+        }
+        if (!comes_back_otherwise) {
+            all_in_use_.store(count + 1, memory_order_relaxed);
+        }
+        return std::nullopt;
+    }
+
+    store::word store_words_[store::words_for(Slots)];
+    store hot_;
+    ring::counters positions_;
+    ring::cell cells_[ring::cells_for(Slots)];
+    ring resting_;
+    atomic<std::uint64_t> released_;
+    atomic<std::uint64_t> all_in_use_;
+};
+
+/// Processes on one size class.
+template <std::uint32_t Slots>
+struct processes {
+    static constexpr unsigned most_handles = 2;
+
+    struct process {
+        handle handles[most_handles];
+        bool promised = false;  // a share is on its way to it
+        bool recovered = false;
+    };
+
+    size_class<Slots> slots;
+    process all[workers];
+    // A descriptor on its way to each process: slot and generation. It orders nothing.
+    atomic<std::uint64_t> box[workers];
+    // How many shares of a slot a process has had, and given up; see slot_word.cpp.
+    std::uint32_t taken[Slots][workers] = {};
+    atomic<std::uint32_t> returned[Slots][workers];
+    // What the registry says, and what the kernel says.
+    enum : std::uint32_t { live, dying };
+    atomic<std::uint32_t> registry[workers];
+    atomic<std::uint32_t> dead[workers];
+
+    void work(unsigned p) {
+        for (int step = 0; step < 6; ++step) {
+            handle& mine = all[p].handles[any_below(most_handles)];
+            if (all[p].promised && any_below(2) == 0) {
+                receive(p);
+            } else if (any_below(8) == 0) {
+                slots.renew_resting(bit(p));
+            } else {
+                use(p, mine);
+            }
+        }
+        give_back_all(p);
+    }
+    void use(unsigned p, handle& mine) {
+        switch (mine.is) {
+            case handle::kind::none:
+                if (const auto got =
+                        slots.take(bit(p), any_below(2) == 0 ? search::quick : search::thorough)) {
+                    mine = *got;
+                    ++taken[got->slot][p];
+                }
+                break;
+            case handle::kind::owner:
+                if (any_below(4) == 0) {
+                    give_back(p, mine);
+                } else {
+                    slots.slots[mine.slot].publish(mine.generation, bit(p));
+                    mine.is = handle::kind::reader;
+                }
+                break;
+            case handle::kind::reader: share(p, mine);
+        }
+    }
+    void share(unsigned p, handle& mine) {
+        watched_slot& slot = slots.slots[mine.slot];
+        slot.read(mine.generation, bit(p));
+        switch (const unsigned what = any_below(5)) {
+            case 0: slot.grant(mine.generation, bit(p), kernel_holder); break;
+            case 1:
+            case 2: send(mine, p, (p + what) % workers); break;
+            default: give_back(p, mine);
+        }
+    }
+    void send(const handle& mine, unsigned from, unsigned to) {
+        const auto back = returned[mine.slot][to].load(memory_order_acquire);
+        if (all[to].promised || back != taken[mine.slot][to]) {
+            return;
+        }
+        all[to].promised = true;
+        watched_slot& slot = slots.slots[mine.slot];
+        slot.grant(mine.generation, bit(from), bit(to));
+        // Whoever sweeps for the dead has said so first, and then looks at the word: either he sees
+        // the bit, or we see what he said. Both sides change the registry: the word itself does not
+        // order the two, because a cleaner stores to it.
+        if (registry[to].fetch_or(0, memory_order_acq_rel) == dying) {
+            slot.forget(bit(to));
+            static_cast<void>(slot.word.drop(mine.generation, bit(to)));
+            return;
+        }
+        box[to].store(std::uint64_t{mine.generation} << 8 | mine.slot + 1, memory_order_relaxed);
+    }
+    void receive(unsigned p) {
+        const auto content = box[p].load(memory_order_relaxed);
+        if (content == 0) {
+            return;
+        }
+        const handle sent{handle::kind::reader, static_cast<std::uint32_t>(content & 0xFF) - 1,
+                          static_cast<std::uint32_t>(content >> 8)};
+        handle* const place =
+            std::find_if(all[p].handles, all[p].handles + most_handles,
+                         [](const handle& each) { return each.is == handle::kind::none; });
+        const auto now = slots.slots[sent.slot].word.was();
+        if (place != all[p].handles + most_handles && now.generation == sent.generation &&
+            (now.holders & bit(p)) != 0) {
+            *place = sent;
+            box[p].store(0, memory_order_relaxed);
+            all[p].promised = false;
+            ++taken[sent.slot][p];
+            slots.slots[sent.slot].read(sent.generation, bit(p));
+        }
+    }
+    void give_back(unsigned p, handle& mine) {
+        const handle that = mine;
+        mine.is = handle::kind::none;
+        slots.give_back(that, bit(p));
+        returned[that.slot][p].fetch_add(1, memory_order_release);
+    }
+    void give_back_all(unsigned p) {
+        for (handle& each : all[p].handles) {
+            if (each.is != handle::kind::none) {
+                give_back(p, each);
+            }
+        }
+    }
+
+    // ---- recovery
+
+    /// Takes back what dead processes have. Any number of times, by several at once.
+    void sweep_for(holder_set gone) {
+        for (watched_slot& slot : slots.slots) {
+            // A change, not a load, which might see an old value.
+            const auto found = zcpool::decode(raw(slot.word).fetch_or(0, memory_order_acq_rel));
+            slot.forget(found.holders & gone);
+            for (unsigned p = 0; p < workers; ++p) {
+                if ((found.holders & gone & bit(p)) == 0) {
+                    continue;
+                }
+                if (found.state != slot_state::cleaning) {
+                    static_cast<void>(slot.word.drop(found.generation, bit(p)));
+                } else if (take_over(slot, found)) {
+                    slot.renew();
+                    slot.free_cleaned();
+                }
+            }
+        }
+        slots.came_back();  // or who found nothing would not look again
+    }
+    /// Makes a slot that the dead was cleaning the recoverer's to clean.
+    static bool take_over(watched_slot& slot, const zcpool::slot_status& found) {
+        auto expected = zcpool::encode(found);
+        return raw(slot.word).compare_exchange_strong(
+            expected, zcpool::encode({found.generation, slot_state::cleaning, bit(recoverer)}),
+            memory_order_acq_rel, memory_order_relaxed);
+    }
+    void recover_the_dead() {
+        holder_set gone = 0;
+        bool more = false;
+        for (unsigned p = 0; p < workers; ++p) {
+            if (!all[p].recovered && dead[p].load(memory_order_acquire) != 0) {
+                registry[p].fetch_or(dying, memory_order_acq_rel);
+                all[p].recovered = more = true;
+            }
+            gone |= all[p].recovered ? bit(p) : 0;
+        }
+        if (more) {
+            // For all who ever died: the one that died now may have granted to one of them, and
+            // died before it cleared the bit again.
+            sweep_for(gone);
+        }
+    }
+    /// When all is quiet: what a living process was granted, and was never told of because the
+    /// sender died, is given up.
+    void audit(unsigned p) {
+        for (std::uint32_t i = 0; i < Slots; ++i) {
+            const auto now = newest(slots.slots[i].word);
+            if ((now.holders & bit(p)) != 0) {
+                slots.give_back({handle::kind::reader, i, now.generation}, bit(p));
+            }
+        }
+    }
+    /// When all is quiet and recovered: every slot can be taken.
+    void check_nothing_lost(search how) {
+        slots.quiet = true;
+        for (std::uint32_t i = 0; i < Slots; ++i) {
+            RL_ASSERT(slots.take(bit(recoverer), how));
+        }
+        RL_ASSERT(!slots.take(bit(recoverer), search::thorough));
+    }
+};
+
+/// Three processes, six steps each; then every slot is there, without a thorough search too.
+template <std::uint32_t Slots>
+struct mixed : rl::test_suite<mixed<Slots>, workers> {
+    processes<Slots> pool;
+
+    void before() { pool.slots.begin(); }
+    void thread(unsigned t) { pool.work(t); }
+    void after() {
+        for (unsigned p = 0; p < workers; ++p) {
+            if (pool.all[p].promised) {
+                pool.receive(p);
+                pool.give_back_all(p);
+            }
+        }
+        pool.check_nothing_lost(search::quick);
+    }
+};
+
+/// As above, while up to `Deaths` of them die, and a fourth process recovers what they had.
+template <std::uint32_t Slots, unsigned Deaths>
+struct with_deaths : rl::test_suite<with_deaths<Slots, Deaths>, workers + 1> {
+    processes<Slots> pool;
+
+    void before() { pool.slots.begin(); }
+    void thread(unsigned t) {
+        if (t == recoverer) {
+            for (int round = 0; round < 4; ++round) {
+                pool.recover_the_dead();
+                if (const auto got = pool.slots.take(bit(recoverer), search::thorough)) {
+                    pool.slots.give_back(*got, bit(recoverer));
+                }
+            }
+            return;
+        }
+        const unsigned point = t < Deaths ? 1 + any_below(200) : 0;
+        if (!survives(point, [this, t] { pool.work(t); })) {
+            pool.dead[t].store(1, memory_order_release);
+        }
+    }
+    void after() {
+        pool.recover_the_dead();
+        for (unsigned p = 0; p < workers; ++p) {
+            if (!pool.all[p].recovered) {
+                pool.receive(p);
+                pool.give_back_all(p);
+                pool.audit(p);
+            }
+        }
+        pool.check_nothing_lost(search::quick);
+    }
+};
+
+/// For searches: two processes; whoever takes the last slot gives it back, and it is found again.
+struct last_slot : rl::test_suite<last_slot, 2> {
+    processes<1> pool;
+
+    void before() {
+        pool.slots.begin();
+        pool.slots.quiet = true;
+    }
+    void thread(unsigned t) {
+        if (const auto got = pool.slots.take(bit(t), search::quick)) {
+            pool.slots.give_back(*got, bit(t));
+        }
+    }
+    void after() { pool.check_nothing_lost(search::quick); }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return run_cases(argc, argv,
+                     {
+                         random_case<mixed<1>>("n1", 200'000),
+                         random_case<mixed<2>>("n2", 200'000),
+                         random_case<mixed<3>>("n3", 200'000),
+                         random_case<with_deaths<2, 0>>("no_deaths", 100'000),
+                         random_case<with_deaths<1, 1>>("one_death_n1", 200'000),
+                         random_case<with_deaths<2, 1>>("one_death", 200'000),
+                         random_case<with_deaths<2, 2>>("two_deaths", 200'000),
+                         random_case<with_deaths<3, 3>>("three_deaths", 200'000),
+                         search_case<last_slot>("search_last_slot", 3),
+                     });
+}
