@@ -13,19 +13,19 @@ STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 HIDDEN = ("[.veth]", "[.memlock]", "[.stress]", "[.zerocopy]")
 
 
-def groups(path, layer):
+def groups(path, group, hidden_groups=HIDDEN):
     """A complaint for each test case of a file that no ctest case selects."""
     text = lint.read(path)
     for match in CASE.finditer(text):
         strings = STRING.findall(match[1])
         # Adjacent string literals are one; what holds the tags is the part from the first bracket.
         tags = "".join(strings[1:])
-        hidden = any(tag in tags for tag in HIDDEN)
-        if hidden or (f"[{layer}]" in tags and "[." not in tags and "[!" not in tags):
+        hidden = any(tag in tags for tag in hidden_groups)
+        if hidden or (f"[{group}]" in tags and "[." not in tags and "[!" not in tags):
             continue
         line = text.count("\n", 0, match.end(0)) + 1
         name = strings[0] if strings else "?"
-        yield f"{path}:{line}: `{name}` is in no group that runs: [{layer}] or a hidden tag"
+        yield f"{path}:{line}: `{name}` is in no group that runs: [{group}] or a hidden tag"
 
 
 def check(root):
@@ -42,6 +42,9 @@ def check(root):
                           if len(relative.parts) > 1}):
         for test in sorted((root / "tests" / folder).glob("*.test.cpp")):
             wrong += groups(test, folder)
+    # The stress binary has a ctest case a file, with the file's name for a tag.
+    for test in sorted((root / "tests" / "stress").glob("*.test.cpp")):
+        wrong += groups(test, test.name.removesuffix(".test.cpp"), hidden_groups=())
     return wrong
 
 
