@@ -43,8 +43,8 @@ enum class cache_policy : std::uint8_t {
 
 /// How a pool type behaves: named members with defaults, fixed at compile time.
 struct pool_policy {
-    cache_policy cache = cache_policy::thread;
     spill_policy spill = spill_policy::never;
+    cache_policy cache = cache_policy::thread;
 };
 
 /// What a pool is created with.
