@@ -86,7 +86,7 @@ TEST_CASE("shared memory: two threads at two addresses share slots without a mee
         auto store = mine.store();
         auto ring = mine.ring();
         dice random{number + 1};
-        for (long n = 0, all = scaled(500'000) / 2; n < all; ++n) {
+        for (long n = 0, all = scaled(5'000'000) / 2; n < all; ++n) {
             auto index = random.below(2) == 0 ? store.pop() : ring.pop();
             if (index == no_index) {
                 index = store.pop();

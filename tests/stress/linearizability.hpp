@@ -36,12 +36,12 @@ concept sequential_model = requires(const Model model, const operation& one, mod
 /// One slot of a pool. `exhausted` is one was_full for every slot: each was in use at a moment of
 /// its own in the call, which is what a sweep of the slot words can promise.
 struct slot_model {
-    [[nodiscard]] model_state initial() const { return U"f"; }
+    [[nodiscard]] model_state initial() const { return model_state(1, U'f'); }
     [[nodiscard]] bool step(const operation& one, model_state& state) const {
-        const bool free = state == U"f";
+        const bool free = state.front() == U'f';
         switch (one.what) {
-            case act::acquire: state = U"h"; return free;
-            case act::release: state = U"f"; return !free;
+            case act::acquire: state.front() = U'h'; return free;
+            case act::release: state.front() = U'f'; return !free;
             case act::was_full: return !free;
             default: return false;
         }

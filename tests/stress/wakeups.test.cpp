@@ -3,6 +3,8 @@
 // No waiter sleeps on beside a free slot. A lost wake-up is not seen in the answer, since a waiter
 // looks once more when its time is up; it is seen in the time that the call took.
 
+#include <sched.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -19,6 +21,7 @@
 #include <support/pools.hpp>
 #include <zcpool/zcpool.hpp>
 
+#include "stepping.hpp"
 #include "team.hpp"
 
 namespace {
@@ -87,6 +90,102 @@ TEST_CASE("waiting: two threads that hand slots to and fro are woken each time",
     std::printf("%ld rounds, longest wait %ld and %ld us\n", rounds, longest[0] / 1us,
                 longest[1] / 1us);
     CHECK(hits == 0);
+}
+
+/// Where one of two threads is, in a wait or a release that is stopped inside.
+struct meeting {
+    std::atomic<bool> stopped{false};
+    std::atomic<bool> resume{false};
+    std::atomic<pid_t> waiter{0};
+    std::atomic<bool> waited{false};
+
+    static void on_stop(void* self) {
+        auto& here = *static_cast<meeting*>(self);
+        here.stopped.store(true);
+        while (!here.resume.load()) {
+            ::sched_yield();
+        }
+    }
+    [[nodiscard]] bool waiter_sleeps() const {
+        return waiter.load() != 0 && was_asleep(waiter.load());
+    }
+};
+
+/// More instructions than a wait or a release has.
+constexpr unsigned most_steps = 50'000;
+
+TEST_CASE("waiting: a release between any two instructions of a wait wakes the waiter",
+          "[wakeups]") {
+    const stepping handler;
+    const auto pool = make_pool({.slots = {1, 1}});
+    unsigned after = 0;
+    for (bool reached = true; reached && after < most_steps; ++after) {
+        buffer held = pool.try_acquire(1);
+        REQUIRE(held);
+        meeting here;
+        steady::duration took{};
+        bool got = false;
+        std::thread waiter{[&] {
+            stop_plan plan{after, &meeting::on_stop, &here};
+            here.waiter.store(thread_number());
+            const auto from = steady::now();
+            stepping::run(plan, [&] { got = pool.acquire_for(1, watchdog).has_value(); });
+            took = steady::now() - from;
+        }};
+        while (!here.stopped.load() && !here.waiter_sleeps()) {
+            std::this_thread::yield();
+        }
+        reached = here.stopped.load();
+        held.reset();
+        here.resume.store(true);
+        waiter.join();
+        CAPTURE(after, reached);
+        REQUIRE(got);
+        REQUIRE(took < watchdog);
+    }
+    std::printf("a wait was stopped at each of its %u instructions\n", after - 1);
+    CHECK((!can_step || after > 50));
+}
+
+TEST_CASE("waiting: a wait that begins between any two instructions of a release ends with it",
+          "[wakeups]") {
+    const stepping handler;
+    const auto pool = make_pool({.slots = {1, 1}});
+    unsigned after = 0;
+    for (bool reached = true; reached && after < most_steps; ++after) {
+        buffer held = pool.try_acquire(1);
+        REQUIRE(held);
+        meeting here;
+        std::thread releaser{[&] {
+            stop_plan plan{after, &meeting::on_stop, &here};
+            stepping::run(plan, [&] { held.reset(); });
+            reached = plan.was_stopped;
+            here.stopped.store(true);
+        }};
+        while (!here.stopped.load()) {
+            std::this_thread::yield();
+        }
+        steady::duration took{};
+        bool got = false;
+        std::thread waiter{[&] {
+            here.waiter.store(thread_number());
+            const auto from = steady::now();
+            got = pool.acquire_for(1, watchdog).has_value();
+            took = steady::now() - from;
+            here.waited.store(true);
+        }};
+        while (!here.waited.load() && !here.waiter_sleeps()) {
+            std::this_thread::yield();
+        }
+        here.resume.store(true);
+        releaser.join();
+        waiter.join();
+        CAPTURE(after, reached);
+        REQUIRE(got);
+        REQUIRE(took < watchdog);
+    }
+    std::printf("a release was stopped at each of its %u instructions\n", after - 1);
+    CHECK((!can_step || after > 20));
 }
 
 TEST_CASE("waiting: closing or destroying a pool wakes all who wait", "[wakeups]") {
