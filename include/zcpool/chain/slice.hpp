@@ -209,7 +209,7 @@ private:
 };
 
 inline slice buffer::freeze() && noexcept {
-    if (size_ == 0) {
+    if (record_ == nullptr || size_ == 0) {
         reset();
         return {};
     }
