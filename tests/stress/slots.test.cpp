@@ -233,7 +233,7 @@ void run(unsigned threads, std::uint32_t slots, bool may_lend) {
     exchange_places places;
     tally counted;
     std::atomic<bool> over{false};
-    const auto length = scaled_time(200);
+    const auto length = scaled_time(250);
     auto longest_pause = steady::duration::zero();
     std::thread clock{[&] {
         const auto end = steady::now() + length;
