@@ -22,6 +22,7 @@
 #include <zcpool/sys/unique_fd.hpp>
 
 #include "stamp.hpp"
+#include "stepping.hpp"
 #include "team.hpp"
 
 namespace {
@@ -69,6 +70,7 @@ TEST_CASE("shared memory: two threads at two addresses share slots without a mee
     const zcpool::sys::unique_fd file{::memfd_create("stress", MFD_CLOEXEC)};
     REQUIRE(file);
     REQUIRE(::ftruncate(file.get(), sizeof(shared_block)) == 0);
+    const stepping handler;
     const mapped first{file.get()};
     const mapped second{file.get()};
     REQUIRE(first.block != second.block);
@@ -87,7 +89,8 @@ TEST_CASE("shared memory: two threads at two addresses share slots without a mee
         auto ring = mine.ring();
         dice random{number + 1};
         for (long n = 0, all = scaled(5'000'000) / 2; n < all; ++n) {
-            auto index = random.below(2) == 0 ? store.pop() : ring.pop();
+            std::uint32_t index = no_index;
+            stop_at_times(4096, random, [&] { index = n % 2 == 0 ? store.pop() : ring.pop(); });
             if (index == no_index) {
                 index = store.pop();
             }
@@ -96,7 +99,8 @@ TEST_CASE("shared memory: two threads at two addresses share slots without a mee
                 continue;
             }
             slot_word& word = mine.block->words[index];
-            const auto generation = word.claim(me);
+            std::optional<std::uint32_t> generation;
+            stop_at_times(4096, random, [&] { generation = word.claim(me); });
             if (!generation) {
                 ++wrong_steps;  // nobody claims without the hint here
                 continue;
@@ -107,9 +111,11 @@ TEST_CASE("shared memory: two threads at two addresses share slots without a mee
             const bool published = random.below(4) == 0 && word.publish(*generation, me);
             static_cast<void>(published);
             wrong_steps += word.drop(*generation, me) == zcpool::drop_outcome::freed ? 0 : 1;
-            if (random.below(2) == 0 || !ring.push(index)) {
-                store.push(index);
-            }
+            stop_at_times(4096, random, [&] {
+                if (random.below(2) == 0 || !ring.push(index)) {
+                    store.push(index);
+                }
+            });
         }
     });
     CHECK(mismatches == 0);

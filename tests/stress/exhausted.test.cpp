@@ -6,8 +6,6 @@
 // next. An answer that lies inside such a time is false. That needs no stopping of the others, sees
 // every answer, and holds for slots that wait in a thread's cache, whose words say "owned".
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -107,24 +105,6 @@ struct disturbance {
     bool stops = false;     ///< calls are stopped in the middle at times
 };
 
-/// Keeps a thread in the middle of its call for a moment.
-void stay(void*) {
-    for (int n = 0; n < 5; ++n) {
-        ::sched_yield();
-    }
-}
-
-/// Makes a call, which at times is stopped in the middle.
-template <class Call>
-void call_and_stop(bool may_stop, dice& random, Call&& call) {
-    if (may_stop && random.below(8) == 0) {
-        stop_plan plan{random.below(1U << (3 + random.below(6))), stay};
-        stepping::run(plan, call);
-    } else {
-        call();
-    }
-}
-
 /// Threads that take and give back, so many that some answers must be "exhausted".
 void check(unsigned threads, std::uint32_t slots, long operations, disturbance with = {}) {
     const auto [may_rest, stops] = with;
@@ -153,7 +133,7 @@ void check(unsigned threads, std::uint32_t slots, long operations, disturbance w
                 buffer held;
                 operation call;
                 call.begin = moment();
-                call_and_stop(stops, random, [&] { held = pool.try_acquire(1); });
+                stop_at_times(stops ? 8 : 0, random, [&] { held = pool.try_acquire(1); });
                 call.end = moment();
                 call.what = held ? act::acquire : act::was_full;
                 if (held) {
@@ -170,7 +150,7 @@ void check(unsigned threads, std::uint32_t slots, long operations, disturbance w
                         held.commit(1);
                         static_cast<void>(std::move(held).freeze().lend());
                     }
-                    call_and_stop(stops, random, [&] { held.reset(); });
+                    stop_at_times(stops ? 8 : 0, random, [&] { held.reset(); });
                     call.end = moment();
                     own[number].push_back(call);
                 }

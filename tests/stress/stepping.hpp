@@ -9,11 +9,15 @@
 // x86-64 only, and not under ThreadSanitizer, whose own instructions would be stopped with locks
 // held. Elsewhere a thread is never stopped, and can_step says so.
 
+#include <sched.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
 
 #include <support/catch.hpp>
+
+#include "team.hpp"
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #define ZCPOOL_TEST_CAN_STEP 1
@@ -119,5 +123,22 @@ private:
 
     inline static thread_local stop_plan* mine_ = nullptr;
 };
+
+/// Runs `call`; one time in `often` it is stopped inside until others had the processor. 0: never.
+template <class Call>
+void stop_at_times(std::uint32_t often, dice& random, Call&& call) {
+    if (often == 0 || random.below(often) != 0) {
+        call();
+        return;
+    }
+    stop_plan plan;
+    plan.after = random.below(1U << (3 + random.below(6)));
+    plan.stopped = [](void*) {
+        for (int n = 0; n < 5; ++n) {
+            ::sched_yield();
+        }
+    };
+    stepping::run(plan, call);
+}
 
 }  // namespace zcpool_test
