@@ -234,15 +234,15 @@ struct pushed_twice : rl::test_suite<pushed_twice, 3> {
 int main(int argc, char** argv) {
     return run_cases(argc, argv,
                      {
-                         random_case<mixed<1, 0>>("n1", 200'000),
-                         random_case<mixed<2, 0, 1>>("n2", 200'000),
-                         random_case<mixed<3, 0, 1, 2>>("n3", 200'000),
-                         random_case<mixed<128, 0, 64, 127>>("two_leaves", 200'000),
-                         random_case<in_batches<128, 0, 1, 2, 64, 127>>("batches", 200'000),
-                         random_case<with_deaths<3, 0, 1, 2>>("deaths", 200'000),
-                         random_case<with_deaths<128, 0, 64, 127>>("deaths_two_leaves", 200'000),
-                         search_case<to_and_fro>("search_to_and_fro", 3),
-                         search_case<two_leaves>("search_two_leaves", 3),
-                         search_case<pushed_twice>("search_pushed_twice", 3),
+                         random_case<"n1", mixed<1, 0>>(500'000),
+                         random_case<"n2", mixed<2, 0, 1>>(500'000),
+                         random_case<"n3", mixed<3, 0, 1, 2>>(500'000),
+                         random_case<"two_leaves", mixed<128, 0, 64, 127>>(500'000),
+                         random_case<"batches", in_batches<128, 0, 1, 2, 64, 127>>(500'000),
+                         random_case<"deaths", with_deaths<3, 0, 1, 2>>(500'000),
+                         random_case<"deaths_two_leaves", with_deaths<128, 0, 64, 127>>(500'000),
+                         search_case<"search_to_and_fro", to_and_fro>(3),
+                         search_case<"search_two_leaves", two_leaves>(3),
+                         search_case<"search_pushed_twice", pushed_twice>(3),
                      });
 }

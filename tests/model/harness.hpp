@@ -203,25 +203,76 @@ private:
 
 // ---- running
 
-/// One case of a model: a name, and what to do with how many runs.
+/// Runs a model; where it fails, that run again with its history in the report.
+template <class Model, class Scheduler>
+bool simulate(rl::test_params& parameters) {
+    rl::ostringstream state;
+    if (rl::run_test<Model, Scheduler>(parameters, state, false) == rl::test_result_success) {
+        return true;
+    }
+    rl::ostringstream again;
+    parameters.initial_state = state.str();
+    parameters.collect_history = true;
+    static_cast<void>(rl::run_test<Model, Scheduler>(parameters, again, true));
+    return false;
+}
+
+/// One case of a model.
 struct model_case {
     const char* name;
-    rl::scheduler_type_e scheduler;
-    std::uint64_t runs;  // for searches: the number of switches between threads
+    bool random;
+    std::uint64_t amount;  // of runs; for searches: of switches between threads
     bool (*simulate)(rl::test_params&);
 };
 
+/// The name of a case, as a template argument.
+template <std::size_t Size>
+struct case_name {
+    constexpr case_name(const char (&name)[Size]) { std::copy_n(name, Size, text); }
+    char text[Size];
+};
+
+// Most of the time of a build goes into the cases. ZCPOOL_MODEL_ONLY, " NAME NAME ", leaves the
+// others out.
+#ifdef ZCPOOL_MODEL_ONLY
+inline constexpr std::string_view built_cases = ZCPOOL_MODEL_ONLY;
+#else
+inline constexpr std::string_view built_cases;
+#endif
+
+template <case_name Name>
+constexpr bool is_built() {
+    const std::string_view name{Name.text, sizeof Name.text - 1};
+    for (auto at = built_cases.find(name); at != std::string_view::npos;
+         at = built_cases.find(name, at + 1)) {
+        if (built_cases[at - 1] == ' ' && built_cases[at + name.size()] == ' ') {
+            return true;
+        }
+    }
+    return built_cases.empty();
+}
+
 /// A case of random schedules, the n-th always the same. ZCPOOL_MODEL_RUNS says how many.
-template <class Model>
-model_case random_case(const char* name, std::uint64_t runs) {
-    return {name, rl::sched_random, runs, &rl::simulate<Model>};
+template <case_name Name, class Model>
+model_case random_case(std::uint64_t runs) {
+    if constexpr (is_built<Name>()) {
+        return {Name.text, true, runs,
+                &simulate<Model, rl::random_scheduler<Model::params::thread_count>>};
+    } else {
+        return {};
+    }
 }
 
 /// A case in which every schedule with at most so many switches away from a thread that could go on
 /// is tried. ZCPOOL_MODEL_BOUND says how many switches.
-template <class Model>
-model_case search_case(const char* name, std::uint64_t switches) {
-    return {name, rl::sched_bound, switches, &rl::simulate<Model>};
+template <case_name Name, class Model>
+model_case search_case(std::uint64_t switches) {
+    if constexpr (is_built<Name>()) {
+        return {Name.text, false, switches,
+                &simulate<Model, rl::context_bound_scheduler<Model::params::thread_count>>};
+    } else {
+        return {};
+    }
 }
 
 inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
@@ -230,13 +281,13 @@ inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) 
 }
 
 inline bool run_case(const model_case& that) {
-    const bool random = that.scheduler == rl::sched_random;
-    const auto amount = number_from(random ? "ZCPOOL_MODEL_RUNS" : "ZCPOOL_MODEL_BOUND", that.runs);
+    const auto amount =
+        number_from(that.random ? "ZCPOOL_MODEL_RUNS" : "ZCPOOL_MODEL_BOUND", that.amount);
     rl::test_params parameters;
-    parameters.search_type = that.scheduler;
+    parameters.search_type = that.random ? rl::sched_random : rl::sched_bound;
     parameters.execution_depth_limit = 4000;
-    parameters.iteration_count = random ? amount : std::numeric_limits<std::uint64_t>::max();
-    parameters.context_bound = random ? 0 : static_cast<unsigned>(amount);
+    parameters.iteration_count = that.random ? amount : std::numeric_limits<std::uint64_t>::max();
+    parameters.context_bound = that.random ? 0 : static_cast<unsigned>(amount);
     rl::ostringstream report;  // its memory is not of the model
     std::ostream nowhere{nullptr};
     parameters.output_stream = &report;
@@ -249,7 +300,7 @@ inline bool run_case(const model_case& that) {
     std::printf("%-24s %-6s %10llu %s, %llu deaths, %.1f s\n", that.name,
                 clean ? "clean" : "FAILED",
                 static_cast<unsigned long long>(parameters.stop_iteration),
-                random ? "runs" : "runs: all of the search",
+                that.random || !clean ? "runs" : "runs: all of the search",
                 static_cast<unsigned long long>(deaths), took.count());
     if (!clean) {
         std::fputs(report.str().c_str(), stdout);
@@ -263,9 +314,10 @@ inline int run_cases(int argc, char** argv, std::initializer_list<model_case> ca
     bool clean = true;
     int found = 0;
     for (const model_case& each : cases) {
-        const bool wanted = argc == 1 || std::any_of(argv + 1, argv + argc, [&](const char* name) {
-                                return std::string_view{name} == each.name;
-                            });
+        const bool wanted = each.name != nullptr &&
+                            (argc == 1 || std::any_of(argv + 1, argv + argc, [&](const char* name) {
+                                 return std::string_view{name} == each.name;
+                             }));
         if (wanted) {
             ++found;
             clean = run_case(each) && clean;

@@ -17,8 +17,8 @@ enum class start : std::uint64_t {
     wrap = std::numeric_limits<std::uint64_t>::max() - 1,
 };
 
-/// A ring for `Capacity` indices, each of which is with somebody, inside, or being pushed.
-template <std::uint32_t Capacity, start Start>
+/// A ring and `Capacity` indices, each of which is with somebody, inside, or being pushed.
+template <std::uint32_t Capacity, start Start, std::uint32_t Cells = ring::cells_for(Capacity)>
 struct watched_ring {
     watched_ring() : hints(positions, cells) {
         positions.head.store(static_cast<std::uint64_t>(Start), std::memory_order_relaxed);
@@ -64,7 +64,20 @@ struct watched_ring {
         return count;
     }
 
-    static constexpr auto cell_count = ring::cells_for(Capacity);
+    /// When all is quiet: the ring can be emptied, and then takes an index and gives one. What was
+    /// left behind the head may come first.
+    void check_still_works() {
+        while (pop() != zcpool::no_index) {
+        }
+        RL_ASSERT(positions.head.newest() == positions.tail.newest());
+        const auto free = std::find(inside, inside + Capacity, false);
+        if (free != inside + Capacity) {
+            RL_ASSERT(push(static_cast<std::uint32_t>(free - inside)));
+            RL_ASSERT(pop() != zcpool::no_index);
+        }
+    }
+
+    static constexpr auto cell_count = Cells;
     ring::counters positions;
     ring::cell cells[cell_count];
     ring hints;
@@ -112,7 +125,10 @@ struct mixed : rl::test_suite<mixed<Capacity, Start>, 3> {
         }
     }
     void thread(unsigned thread) { mix(watched, hands[thread], 6); }
-    void after() { RL_ASSERT(watched.lost() == 0); }
+    void after() {
+        RL_ASSERT(watched.lost() == 0);
+        watched.check_still_works();
+    }
 };
 
 /// As above, and up to three threads die: each loses what it was pushing or popping at most.
@@ -173,6 +189,28 @@ struct displaced : rl::test_suite<displaced, 2> {
     }
 };
 
+/// For searches: a full ring takes nothing, and as much as was taken from it.
+struct full : rl::test_suite<full, 2> {
+    watched_ring<3, start::wrap, 2> watched;
+
+    void before() {
+        RL_ASSERT(watched.push(0));
+        RL_ASSERT(watched.push(1));
+        RL_ASSERT(!watched.push(2));
+    }
+    void thread(unsigned thread) {
+        if (thread == 0) {
+            static_cast<void>(watched.push(2));
+        } else {
+            static_cast<void>(watched.pop());
+        }
+    }
+    void after() {
+        RL_ASSERT(watched.lost() == 0);
+        watched.check_still_works();
+    }
+};
+
 /// For searches: in order of arrival, as one producer and one consumer see it.
 struct in_order : rl::test_suite<in_order, 2> {
     watched_ring<2, start::wrap> watched;
@@ -199,17 +237,18 @@ struct in_order : rl::test_suite<in_order, 2> {
 int main(int argc, char** argv) {
     return run_cases(argc, argv,
                      {
-                         random_case<mixed<1>>("n1", 200'000),
-                         random_case<mixed<2>>("n2", 200'000),
-                         random_case<mixed<3>>("n3", 200'000),
-                         random_case<mixed<4>>("n4", 200'000),
-                         random_case<mixed<2, start::wrap>>("wrap", 200'000),
-                         random_case<mixed<2, start::sign>>("wrap_sign", 200'000),
-                         random_case<with_deaths<2, start::wrap>>("deaths", 200'000),
-                         random_case<with_deaths<4>>("deaths_n4", 200'000),
-                         search_case<pipeline<2>>("search_pipeline", 2),
-                         search_case<pipeline<2, start::wrap>>("search_pipeline_wrap", 2),
-                         search_case<displaced>("search_displaced", 3),
-                         search_case<in_order>("search_in_order", 3),
+                         random_case<"n1", mixed<1>>(500'000),
+                         random_case<"n2", mixed<2>>(500'000),
+                         random_case<"n3", mixed<3>>(500'000),
+                         random_case<"n4", mixed<4>>(500'000),
+                         random_case<"wrap", mixed<2, start::wrap>>(500'000),
+                         random_case<"wrap_sign", mixed<2, start::sign>>(500'000),
+                         random_case<"deaths", with_deaths<2, start::wrap>>(500'000),
+                         random_case<"deaths_n4", with_deaths<4>>(500'000),
+                         search_case<"search_pipeline", pipeline<2>>(2),
+                         search_case<"search_pipeline_wrap", pipeline<2, start::wrap>>(2),
+                         search_case<"search_displaced", displaced>(3),
+                         search_case<"search_full", full>(4),
+                         search_case<"search_in_order", in_order>(3),
                      });
 }

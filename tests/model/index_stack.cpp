@@ -101,10 +101,10 @@ struct comes_back : rl::test_suite<comes_back, 2> {
 int main(int argc, char** argv) {
     return run_cases(argc, argv,
                      {
-                         random_case<mixed<1>>("n1", 200'000),
-                         random_case<mixed<2>>("n2", 200'000),
-                         random_case<mixed<3>>("n3", 200'000),
-                         random_case<mixed<3, last_tag - 3>>("wrap", 200'000),
-                         search_case<comes_back>("search_comes_back", 4),
+                         random_case<"n1", mixed<1>>(500'000),
+                         random_case<"n2", mixed<2>>(500'000),
+                         random_case<"n3", mixed<3>>(500'000),
+                         random_case<"wrap", mixed<3, last_tag - 3>>(500'000),
+                         search_case<"search_comes_back", comes_back>(4),
                      });
 }

@@ -232,9 +232,9 @@ struct processes {
         all[to].promised = true;
         watched_slot& slot = slots.slots[mine.slot];
         slot.grant(mine.generation, bit(from), bit(to));
-        // Whoever sweeps for the dead has said so first, and then looks at the word: either he sees
-        // the bit, or we see what he said. Both sides change the registry: the word itself does not
-        // order the two, because a cleaner stores to it.
+        // Whoever sweeps for the dead says so first, and then looks at the word: either he sees the
+        // bit, or we see what he said. Both sides change the registry, of which one comes first;
+        // the words cannot order the two, because a cleaner stores to a word whatever was there.
         if (registry[to].fetch_or(0, memory_order_acq_rel) == dying) {
             slot.forget(bit(to));
             static_cast<void>(slot.word.drop(mine.generation, bit(to)));
@@ -281,8 +281,7 @@ struct processes {
     /// Takes back what dead processes have. Any number of times, by several at once.
     void sweep_for(holder_set gone) {
         for (watched_slot& slot : slots.slots) {
-            // A change, not a load, which might see an old value.
-            const auto found = zcpool::decode(raw(slot.word).fetch_or(0, memory_order_acq_rel));
+            const auto found = slot.word.was();
             slot.forget(found.holders & gone);
             for (unsigned p = 0; p < workers; ++p) {
                 if ((found.holders & gone & bit(p)) == 0) {
@@ -414,14 +413,14 @@ struct last_slot : rl::test_suite<last_slot, 2> {
 int main(int argc, char** argv) {
     return run_cases(argc, argv,
                      {
-                         random_case<mixed<1>>("n1", 200'000),
-                         random_case<mixed<2>>("n2", 200'000),
-                         random_case<mixed<3>>("n3", 200'000),
-                         random_case<with_deaths<2, 0>>("no_deaths", 100'000),
-                         random_case<with_deaths<1, 1>>("one_death_n1", 200'000),
-                         random_case<with_deaths<2, 1>>("one_death", 200'000),
-                         random_case<with_deaths<2, 2>>("two_deaths", 200'000),
-                         random_case<with_deaths<3, 3>>("three_deaths", 200'000),
-                         search_case<last_slot>("search_last_slot", 3),
+                         random_case<"n1", mixed<1>>(400'000),
+                         random_case<"n2", mixed<2>>(400'000),
+                         random_case<"n3", mixed<3>>(400'000),
+                         random_case<"no_deaths", with_deaths<2, 0>>(400'000),
+                         random_case<"one_death_n1", with_deaths<1, 1>>(400'000),
+                         random_case<"one_death", with_deaths<2, 1>>(400'000),
+                         random_case<"two_deaths", with_deaths<2, 2>>(400'000),
+                         random_case<"three_deaths", with_deaths<3, 3>>(400'000),
+                         search_case<"search_last_slot", last_slot>(3),
                      });
 }

@@ -73,9 +73,7 @@ struct mixed : rl::test_suite<mixed<First>, 3> {
         ++taken[t];
         handles[t].is = handle::kind::owner;
         handles[t].generation = generation;
-        if (handles[t].before && slot.was_owned_since(*handles[t].before)) {
-            slot.check_stale(*handles[t].before, holder_set{1} << t);
-        }
+        check_handle_before(t);
     }
     void use(unsigned t) {
         if (any_below(4) == 0) {
@@ -83,6 +81,13 @@ struct mixed : rl::test_suite<mixed<First>, 3> {
         } else {
             slot.publish(handles[t].generation, holder_set{1} << t);
             handles[t].is = handle::kind::reader;
+            check_handle_before(t);
+        }
+    }
+    /// An older handle of this process is no good, though it holds the slot by another.
+    void check_handle_before(unsigned t) {
+        if (handles[t].before && slot.was_owned_since(*handles[t].before)) {
+            slot.check_stale(*handles[t].before, holder_set{1} << t);
         }
     }
     void share(unsigned t) {
@@ -189,9 +194,9 @@ struct renewal : rl::test_suite<renewal, 3> {
 int main(int argc, char** argv) {
     return run_cases(argc, argv,
                      {
-                         random_case<mixed<0>>("mixed", 400'000),
-                         random_case<mixed<near_the_end>>("wrap", 200'000),
-                         search_case<claims>("search_claims", 2),
-                         search_case<renewal>("search_renewal", 2),
+                         random_case<"mixed", mixed<0>>(2'000'000),
+                         random_case<"wrap", mixed<near_the_end>>(1'000'000),
+                         search_case<"search_claims", claims>(2),
+                         search_case<"search_renewal", renewal>(2),
                      });
 }

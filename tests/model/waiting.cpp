@@ -152,6 +152,31 @@ struct two_classes : rl::test_suite<two_classes, 3> {
     }
 };
 
+/// As above, but each waits for a class of its own, and keeps what it gets: a wake-up that went to
+/// the wrong one is made up by nobody.
+struct own_classes : rl::test_suite<own_classes, 3> {
+    pool shared;
+    pool::taken given[2];
+
+    void before() {
+        shared.begin();
+        for (unsigned index = 0; index < 2; ++index) {
+            std::optional<std::uint32_t> generation;
+            while (!(generation = shared.slots[index].claim(4))) {
+            }
+            given[index] = {index, *generation};
+        }
+    }
+    void thread(unsigned t) {
+        if (t == 2) {
+            shared.give_back(given[0], 4);
+            shared.give_back(given[1], 4);
+        } else {
+            static_cast<void>(shared.take(t, t + 1, holder_set{1} << t));
+        }
+    }
+};
+
 /// One waits, another renews the resting slot and makes it free.
 struct renewed : rl::test_suite<renewed, 2> {
     pool shared;
@@ -232,13 +257,14 @@ struct counted : rl::test_suite<counted, 2> {
 int main(int argc, char** argv) {
     return run_cases(argc, argv,
                      {
-                         random_case<one_slot<2>>("two_threads", 400'000),
-                         random_case<one_slot<3>>("three_threads", 200'000),
-                         random_case<two_classes>("two_classes", 200'000),
-                         random_case<renewed>("renewed", 200'000),
-                         random_case<counted>("counted", 200'000),
-                         search_case<one_release>("search_one_release", 4),
-                         search_case<renewed>("search_renewed", 4),
-                         search_case<one_slot<3>>("search_three_threads", 2),
+                         random_case<"two_threads", one_slot<2>>(1'000'000),
+                         random_case<"three_threads", one_slot<3>>(1'000'000),
+                         random_case<"two_classes", two_classes>(1'000'000),
+                         random_case<"own_classes", own_classes>(1'000'000),
+                         random_case<"renewed", renewed>(1'000'000),
+                         random_case<"counted", counted>(1'000'000),
+                         search_case<"search_one_release", one_release>(4),
+                         search_case<"search_renewed", renewed>(4),
+                         search_case<"search_three_threads", one_slot<3>>(2),
                      });
 }

@@ -71,9 +71,7 @@ public:
         const drop_outcome outcome = word.drop(generation, me);
         RL_ASSERT(outcome != drop_outcome::not_held);
         RL_ASSERT(outcome != drop_outcome::freed || !lent_);
-        if (outcome == drop_outcome::freed) {
-            check_stale(generation, me);
-        }
+        check_stale(generation, me);  // nobody may grant to a process before it has said so
         return outcome;
     }
     bool claim_resting(holder_set me) {
@@ -85,6 +83,7 @@ public:
         return true;
     }
     void keep_resting() {
+        static_cast<void>(static_cast<int>(bytes_($)));  // a cleaner may look
         cleaner_ = 0;
         word.keep_resting();
     }

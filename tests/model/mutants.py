@@ -1,0 +1,375 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Breaks the lock-free headers one step or memory order at a time; the models must see each break.
+
+usage: mutants.py --include DIR --relacy DIR --compiler CXX [--runs N] [--jobs N] [NAME...]
+
+A mutant is an edit of a copy of a header. Its old text must stand there exactly once, so that the
+list cannot outlive what it is about. A mutant that no model can see stands in the list with the
+reason why it changes nothing that is promised.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+RUNS = 300_000
+
+STORE = "ring/free_store.hpp"
+RING = "ring/index_ring.hpp"
+STACK = "ring/index_stack.hpp"
+WORD = "pool/slot_word.hpp"
+WAITING = "pool/waiting.hpp"
+
+
+def edit(header, old, new):
+    return header, old, new
+
+
+class Mutant:
+    """Edits, and the model with those of its cases that are to see them."""
+
+    def __init__(self, name, model, cases, *edits, control=False):
+        self.name, self.model, self.cases, self.edits = name, model, cases.split(), edits
+        self.control = control  # not a mutant, but what another one starts from: must be clean
+
+
+class Equivalent:
+    """Edits that no model sees, and why that is right."""
+
+    def __init__(self, name, reason, *edits):
+        self.name, self.reason, self.edits = name, reason, edits
+
+
+# A sweep and a drop without the single order of all seq_cst operations. For a waiter that has been
+# counted before the release, the ticket alone must do: only so is its own order seen, because the
+# single order hides it from Relacy, which runs loads in the order of the program.
+COUNTED_ONLY = [
+    edit(WORD, "encode(after), memory_order_seq_cst", "encode(after), memory_order_acq_rel"),
+    edit(WORD, "decode(word_.load(memory_order_seq_cst))",
+         "decode(word_.load(memory_order_acquire))"),
+]
+
+MUTANTS = [
+    # ---- the free store
+    Mutant("store: announce relaxed", "bitmap_store", "two_leaves n2",
+           edit(STORE, "<< (leaf % 64), memory_order_release)",
+                "<< (leaf % 64), memory_order_relaxed)")),
+    Mutant("store: retract relaxed", "bitmap_store", "two_leaves n2",
+           edit(STORE, "<< (leaf % 64)), memory_order_acquire)",
+                "<< (leaf % 64)), memory_order_relaxed)")),
+    Mutant("store: retract does not look again", "bitmap_store", "n2",
+           edit(STORE, "        // relaxed: ordered behind the acquire above.\n"
+                       "        if (leaves_[leaf].load(memory_order_relaxed) != 0) {",
+                "        if (false) {")),
+    Mutant("store: retract looks before it clears", "bitmap_store", "n2",
+           edit(STORE, "        summaries_[leaf / 64].fetch_and(",
+                "        const bool some = leaves_[leaf].load(memory_order_relaxed) != 0;\n"
+                "        summaries_[leaf / 64].fetch_and("),
+           edit(STORE, "        // relaxed: ordered behind the acquire above.\n"
+                       "        if (leaves_[leaf].load(memory_order_relaxed) != 0) {",
+                "        if (some) {")),
+    Mutant("store: push announces nothing", "bitmap_store", "n1",
+           edit(STORE, "fetch_or(bits, memory_order_relaxed) == 0",
+                "fetch_or(bits, memory_order_relaxed) == 1")),
+    Mutant("store: push in two steps", "bitmap_store", "n2",
+           edit(STORE, "leaves_[leaf].fetch_or(bits, memory_order_relaxed) == 0",
+                "[&] { auto now = leaves_[leaf].load(memory_order_relaxed);"
+                " leaves_[leaf].store(now | bits, memory_order_relaxed); return now; }() == 0")),
+    Mutant("store: pop in two steps", "bitmap_store", "n2",
+           edit(STORE, "leaves_[leaf].fetch_and(~wanted, memory_order_relaxed)",
+                "[&] { auto now = leaves_[leaf].load(memory_order_relaxed);"
+                " leaves_[leaf].store(now & ~wanted, memory_order_relaxed); return now; }()")),
+    Mutant("store: pop takes what another took", "bitmap_store", "n1",
+           edit(STORE, "taken = before & wanted", "taken = wanted")),
+    Mutant("store: pop clears more than it takes", "bitmap_store", "batches",
+           edit(STORE, "fetch_and(~wanted, memory_order_relaxed)",
+                "fetch_and(~bits, memory_order_relaxed)")),
+    Mutant("store: rebuild does nothing", "bitmap_store", "deaths",
+           edit(STORE, "            if (leaves_[leaf].load(memory_order_relaxed) != 0) {",
+                "            if (false) {")),
+
+    # ---- the ring; all its orders are relaxed
+    Mutant("ring: push overwrites", "index_ring", "n2 n4",
+           edit(RING, "content = cells_[cell_of(tail)].exchange(content, memory_order_relaxed);",
+                "cells_[cell_of(tail)].store(content, memory_order_relaxed); content = 0;")),
+    Mutant("ring: what is displaced is dropped", "index_ring", "search_displaced",
+           edit(RING, "if (content == 0 || !win_tail(tail))", "if (true)")),
+    Mutant("ring: pop leaves the content", "index_ring", "n2",
+           edit(RING, "cells_[cell_of(head)].exchange(0, memory_order_relaxed)",
+                "cells_[cell_of(head)].load(memory_order_relaxed)")),
+    Mutant("ring: pop in two steps", "index_ring", "n2 n4",
+           edit(RING, "const auto content = cells_[cell_of(head)].exchange(0, "
+                      "memory_order_relaxed);",
+                "const auto content = cells_[cell_of(head)].load(memory_order_relaxed);"
+                " cells_[cell_of(head)].store(0, memory_order_relaxed);")),
+    Mutant("ring: pop goes beyond the tail", "index_ring", "n2 n4",
+           edit(RING, "if (waiting <= 0)", "if (waiting == 0)")),
+    Mutant("ring: positions compared as numbers", "index_ring", "wrap",
+           edit(RING, "if (waiting <= 0)", "if (tail <= head)")),
+    Mutant("ring: positions compared as signed numbers", "index_ring", "wrap_sign",
+           edit(RING, "if (waiting <= 0)",
+                "if (static_cast<std::int64_t>(tail) <= static_cast<std::int64_t>(head))")),
+    Mutant("ring: one cell too many", "index_ring", "search_full",
+           edit(RING, "memory_order_relaxed) >= cells_.size())",
+                "memory_order_relaxed) > cells_.size())")),
+    Mutant("ring: cells not by position", "index_ring", "search_in_order",
+           edit(RING, "return position & (cells_.size() - 1);",
+                "return position & (cells_.size() - 1) & ~std::size_t{1};")),
+    Equivalent("ring: full at the first look",
+               "push() may answer that the ring is full to a thread with an old view; the second "
+               "look makes that rarer, and even it may see the old tail",
+               edit(RING, "now != tail) {", "now != tail && false) {")),
+    Equivalent("ring: no lap is skipped",
+               "more than a lap between the positions comes from an old head, whose "
+               "compare-exchange fails, or from a scribbled one, which then is followed by steps "
+               "of one: slower, and each cell is still taken by one exchange",
+               edit(RING, "? tail - cells_.size()", "? head + 1")),
+
+    # ---- the stack
+    Mutant("stack: push relaxed", "index_stack", "n1 n3",
+           edit(STACK, "memory_order_release, memory_order_relaxed",
+                "memory_order_relaxed, memory_order_relaxed")),
+    Mutant("stack: pop reads the top relaxed", "index_stack", "n3",
+           edit(STACK, "top_->load(memory_order_acquire)", "top_->load(memory_order_relaxed)")),
+    Mutant("stack: pop reads a new top relaxed", "index_stack", "n3",
+           edit(STACK, "memory_order_acquire,\n"
+                       "                                            memory_order_acquire)",
+                "memory_order_acquire,\n"
+                "                                            memory_order_relaxed)")),
+    Mutant("stack: no tag", "index_stack", "n3",
+           edit(STACK, "((top >> 32) + 1) << 32", "(top >> 32) << 32")),
+    Mutant("stack: the link is written too late", "index_stack", "n2 n3",
+           edit(STACK, "            links_[index].store(static_cast<std::uint32_t>(found), "
+                       "memory_order_relaxed);", ""),
+           edit(STACK, "memory_order_release, memory_order_relaxed));",
+                "memory_order_release, memory_order_relaxed));\n"
+                "        links_[index].store(static_cast<std::uint32_t>(found), "
+                "memory_order_relaxed);")),
+    Equivalent("stack: pop succeeds relaxed",
+               "the tag makes every top unlike all others, so the compare-exchange succeeds on the "
+               "very value that the acquire of the load, or of a failure, has read; not run, as "
+               "Relacy takes both orders for relaxed where the first is",
+               edit(STACK, "changed(found, below), memory_order_acquire,",
+                    "changed(found, below), memory_order_relaxed,")),
+
+    # ---- the slot word
+    Mutant("word: claim relaxed", "slot_word", "mixed",
+           edit(WORD, "memory_order_acquire, memory_order_relaxed)) {\n"
+                      "                return now.generation;",
+                "memory_order_relaxed, memory_order_relaxed)) {\n"
+                "                return now.generation;")),
+    Mutant("word: claim without compare-exchange", "slot_word", "mixed",
+           edit(WORD, "            if (word_.compare_exchange_weak(found, encode({now.generation, "
+                      "slot_state::owned, me}),\n"
+                      "                                            memory_order_acquire, "
+                      "memory_order_relaxed)) {",
+                "            word_.exchange(encode({now.generation, slot_state::owned, me}), "
+                "memory_order_acquire);\n            {")),
+    Mutant("word: neither publish nor grant releases", "slot_word", "mixed",
+           edit(WORD, "encode({generation, slot_state::published, me}),\n"
+                      "                                             memory_order_acq_rel",
+                "encode({generation, slot_state::published, me}),\n"
+                "                                             memory_order_acquire"),
+           edit(WORD, "now.holders | others}),\n                    memory_order_acq_rel",
+                "now.holders | others}),\n                    memory_order_acquire")),
+    Mutant("word: grant looks at no generation", "slot_word", "mixed",
+           edit(WORD, "if (now.generation != generation || now.state != slot_state::published ||",
+                "if (now.state != slot_state::published ||")),
+    Mutant("word: grant looks at no holders", "slot_word", "mixed",
+           edit(WORD, "\n                (now.holders & me) != me) {\n"
+                      "                return false;",
+                "\n                false) {\n                return false;")),
+    Mutant("word: drop acq_rel", "waiting", "search_one_release two_threads",
+           edit(WORD, "encode(after), memory_order_seq_cst",
+                "encode(after), memory_order_acq_rel")),
+    Mutant("word: drop does not release", "slot_word", "mixed",
+           edit(WORD, "encode(after), memory_order_seq_cst",
+                "encode(after), memory_order_acquire")),
+    Mutant("word: drop looks at no generation", "slot_word", "mixed",
+           edit(WORD, "if (!holdable || now.generation != generation || (now.holders & me) != me)",
+                "if (!holdable || (now.holders & me) != me)")),
+    Mutant("word: drop frees what the kernel reads", "slot_word", "mixed",
+           edit(WORD, "left == 0 ? slot_status{",
+                "(left & ~kernel_holder) == 0 ? slot_status{")),
+    Mutant("word: drop leaves a lent slot to nobody", "slot_word", "mixed",
+           edit(WORD, ": slot_status{generation, now.state, left};",
+                ": slot_status{generation, now.state, left & ~kernel_holder};")),
+    Mutant("word: claim_resting relaxed", "slot_word", "mixed",
+           edit(WORD, "memory_order_acquire, memory_order_relaxed)) {\n"
+                      "                return true;",
+                "memory_order_relaxed, memory_order_relaxed)) {\n                return true;")),
+    Mutant("word: claim_resting takes a slot in use", "slot_word", "mixed",
+           edit(WORD, "return status.holders == kernel_holder &&",
+                "return (status.holders & kernel_holder) != 0 &&")),
+    Mutant("word: quarantine is for ever", "slot_word", "mixed",
+           edit(WORD, "(status.state == slot_state::published || status.state == "
+                      "slot_state::quarantine);",
+                "status.state == slot_state::published;")),
+    Mutant("word: free_cleaned releases only", "waiting", "renewed search_renewed",
+           edit(WORD, "slot_state::free, 0}), memory_order_seq_cst)",
+                "slot_state::free, 0}), memory_order_release)")),
+    Mutant("word: free_cleaned relaxed", "slot_word", "mixed",
+           edit(WORD, "slot_state::free, 0}), memory_order_seq_cst)",
+                "slot_state::free, 0}), memory_order_relaxed)")),
+    Mutant("word: quarantine relaxed", "slot_word", "mixed",
+           edit(WORD, "slot_state::quarantine, kernel_holder}),\n"
+                      "                    memory_order_release)",
+                "slot_state::quarantine, kernel_holder}),\n"
+                "                    memory_order_relaxed)")),
+    Mutant("word: keep_resting relaxed", "slot_word", "mixed",
+           edit(WORD, "slot_state::published, kernel_holder}),\n"
+                      "                    memory_order_release)",
+                "slot_state::published, kernel_holder}),\n"
+                "                    memory_order_relaxed)")),
+    Mutant("word: was acquires only", "waiting", "search_one_release two_threads",
+           edit(WORD, "decode(word_.load(memory_order_seq_cst))",
+                "decode(word_.load(memory_order_acquire))")),
+    Mutant("word: was relaxed", "slot_word", "mixed",
+           edit(WORD, "decode(word_.load(memory_order_seq_cst))",
+                "decode(word_.load(memory_order_relaxed))")),
+    Mutant("word: no generations", "slot_word", "mixed",
+           edit(WORD, "return (generation + 1) % generation_limit;", "return generation;")),
+    Mutant("word: drop keeps the generation", "slot_word", "mixed",
+           edit(WORD, "slot_status{next_generation(generation), slot_state::free, 0}",
+                "slot_status{generation, slot_state::free, 0}")),
+    Mutant("word: generations do not start over", "slot_word", "wrap",
+           edit(WORD, "return (generation + 1) % generation_limit;", "return generation + 1;")),
+    Equivalent("word: publish relaxed",
+               "who publishes is the first to grant, and that releases the same; the mutant in "
+               "which neither releases is killed. A share that the word showed without a grant "
+               "would need it",
+               edit(WORD, "encode({generation, slot_state::published, me}),\n"
+                          "                                             memory_order_acq_rel",
+                    "encode({generation, slot_state::published, me}),\n"
+                    "                                             memory_order_relaxed")),
+    Equivalent("word: grant relaxed",
+               "a holder writes nothing that the next one reads; what the owner wrote is released "
+               "by publish(), and a read-modify-write carries that on. A granter that has written "
+               "to a header of the slot, or that looks at the registry behind it, would need it",
+               edit(WORD, "now.holders | others}),\n                    memory_order_acq_rel",
+                    "now.holders | others}),\n                    memory_order_relaxed")),
+    Equivalent("word: finish_cleaning relaxed",
+               "the slot stays with the cleaner, whose next step releases; where it dies before, "
+               "the recovery knows of its death from the kernel, and sees all that it did",
+               edit(WORD, "encode({next, slot_state::owned, me}), memory_order_release",
+                    "encode({next, slot_state::owned, me}), memory_order_relaxed")),
+
+    # ---- waiting
+    Mutant("waiting: the releaser only acquires", "waiting", "search_one_release two_threads",
+           edit(WAITING, "waiters.load(memory_order_seq_cst) != 0",
+                "waiters.load(memory_order_acquire) != 0")),
+    Mutant("waiting: the waiter counts itself without the single order", "waiting",
+           "search_one_release two_threads",
+           edit(WAITING, "waiters_.fetch_add(1, memory_order_seq_cst)",
+                "waiters_.fetch_add(1, memory_order_acq_rel)")),
+    Mutant("waiting: a wake-up changes nothing", "waiting", "two_threads",
+           edit(WAITING, "sequence_->fetch_add(1, memory_order_seq_cst);", "")),
+    Mutant("waiting: the word is changed after waking", "waiting", "two_threads",
+           edit(WAITING, "        sequence_->fetch_add(1, memory_order_seq_cst);\n"
+                         "        using sys::futex_wake;\n"
+                         "        futex_wake(*sequence_, count, classes);",
+                "        using sys::futex_wake;\n"
+                "        futex_wake(*sequence_, count, classes);\n"
+                "        sequence_->fetch_add(1, memory_order_seq_cst);")),
+    Mutant("waiting: anybody is woken", "waiting", "own_classes",
+           edit(WAITING, "wake(1, std::uint32_t{1} << index)", "wake(1, ~std::uint32_t{0})")),
+    Mutant("control: a counted waiter needs no single order", "waiting", "counted", *COUNTED_ONLY,
+           control=True),
+    Mutant("waiting: the ticket relaxed", "waiting", "counted", *COUNTED_ONLY,
+           edit(WAITING, "sequence_->load(memory_order_seq_cst)",
+                "sequence_->load(memory_order_relaxed)")),
+    Mutant("waiting: a wake-up does not release", "waiting", "counted", *COUNTED_ONLY,
+           edit(WAITING, "sequence_->fetch_add(1, memory_order_seq_cst)",
+                "sequence_->fetch_add(1, memory_order_relaxed)")),
+    Mutant("control: the ticket only acquires", "waiting",
+           "two_threads two_classes renewed counted search_one_release",
+           edit(WAITING, "sequence_->load(memory_order_seq_cst)",
+                "sequence_->load(memory_order_acquire)"), control=True),
+    Mutant("control: a wake-up only releases", "waiting",
+           "two_threads two_classes renewed counted search_one_release",
+           edit(WAITING, "sequence_->fetch_add(1, memory_order_seq_cst)",
+                "sequence_->fetch_add(1, memory_order_release)"), control=True),
+]
+
+
+def mutate(mutant, include, into):
+    """Writes the mutant's headers below `into`; complains of what is not there exactly once."""
+    changed = {}
+    for header, old, new in mutant.edits:
+        text = changed.get(header) or (include / "zcpool" / header).read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            return f"{header}: stands there {text.count(old)} times, not once: {old!r}"
+        changed[header] = text.replace(old, new)
+    for header, text in changed.items():
+        path = into / "zcpool" / header
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return None
+
+
+def check(mutant, options):
+    """Returns (complaint or None, what happened)."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        wrong = mutate(mutant, options.include, folder)
+        if wrong is not None:
+            return wrong, ""
+        if isinstance(mutant, Equivalent):
+            return None, f"equivalent: {mutant.reason}"
+        program = folder / "model"
+        cases = " ".join(mutant.cases)
+        command = [options.compiler, "-std=c++23", "-O1", "-U_FORTIFY_SOURCE", "-fpermissive", "-w",
+                   "-DZCPOOL_ASSERTIONS=1", f'-DZCPOOL_MODEL_ONLY=" {cases} "', f"-I{folder}", f"-I{options.include}",
+                   f"-I{options.relacy}", str(HERE / f"{mutant.model}.cpp"), "-o", str(program)]
+        built = subprocess.run(command, capture_output=True, text=True, check=False)
+        if built.returncode != 0:
+            return f"does not compile:\n{built.stderr}", ""
+        environment = os.environ | {"ZCPOOL_MODEL_RUNS": str(options.runs)}
+        environment.pop("ZCPOOL_MODEL_BOUND", None)
+        done = subprocess.run([program, *mutant.cases], capture_output=True, text=True, check=False,
+                              env=environment)
+    seen = re.search(r"^(\w+) +FAILED +(\d+)", done.stdout, re.MULTILINE)
+    if mutant.control:
+        return (None if done.returncode == 0 else f"is not clean:\n{done.stdout}{done.stderr}",
+                "clean")
+    if done.returncode == 1 and seen:
+        return None, f"killed in run {seen[2]} of {seen[1]}"
+    return f"survives, or ends otherwise ({done.returncode}):\n{done.stdout}{done.stderr}", ""
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--include", required=True, type=pathlib.Path)
+    parser.add_argument("--relacy", required=True, type=pathlib.Path)
+    parser.add_argument("--compiler", default=shutil.which("g++"))
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("names", nargs="*", help="only those whose name contains one of these")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS
+              if not options.names or any(name in mutant.name for name in options.names)]
+    began = time.monotonic()
+    wrong = killed = 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as workers:
+        results = workers.map(lambda mutant: check(mutant, options), chosen)
+        for mutant, (complaint, what) in zip(chosen, results):
+            print(f"{mutant.name}: {what if complaint is None else 'WRONG: ' + complaint}",
+                  flush=True)
+            wrong += complaint is not None
+            killed += what.startswith("killed")
+    print(f"{killed} killed, {wrong} wrong, of {len(chosen)}; "
+          f"{time.monotonic() - began:.0f} s")
+    return 1 if wrong or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
