@@ -32,7 +32,7 @@ using zcpool::errc;
 using zcpool::pool_view;
 
 /// Whoever waits so long for a slot that was released was not woken.
-constexpr auto watchdog = 1s;
+constexpr auto watchdog = 20s;  // a loaded machine may keep a thread from running for seconds
 
 /// Waits until so many of the threads with these numbers sleep; ten seconds at most.
 bool wait_until_asleep(const std::vector<std::atomic<pid_t>>& threads) {
