@@ -214,6 +214,19 @@ MUTANTS = [
            edit(WORD, "(status.state == slot_state::published || status.state == "
                       "slot_state::quarantine);",
                 "status.state == slot_state::published;")),
+    Mutant("word: trim relaxed", "slot_word", "mixed",
+           edit(WORD, "slot_state::trimmed, 0}),\n                    memory_order_seq_cst)",
+                "slot_state::trimmed, 0}),\n                    memory_order_relaxed)")),
+    Mutant("word: trim releases only", "waiting", "trimmed search_trimmed",
+           edit(WORD, "slot_state::trimmed, 0}),\n                    memory_order_seq_cst)",
+                "slot_state::trimmed, 0}),\n                    memory_order_release)")),
+    Mutant("word: claim_trimmed relaxed", "slot_word", "mixed",
+           edit(WORD, "encode({now.generation, slot_state::cleaning, me}),\n"
+                      "                                             memory_order_acquire",
+                "encode({now.generation, slot_state::cleaning, me}),\n"
+                "                                             memory_order_relaxed")),
+    Mutant("word: claim_trimmed takes any slot", "slot_word", "mixed",
+           edit(WORD, "return now.state == slot_state::trimmed && now.holders == 0 &&", "return")),
     Mutant("word: free_cleaned releases only", "waiting", "renewed search_renewed",
            edit(WORD, "slot_state::free, 0}), memory_order_seq_cst)",
                 "slot_state::free, 0}), memory_order_release)")),
@@ -257,6 +270,11 @@ MUTANTS = [
                "to a header of the slot, or that looks at the registry behind it, would need it",
                edit(WORD, "now.holders | others}),\n                    memory_order_acq_rel",
                     "now.holders | others}),\n                    memory_order_relaxed")),
+    Equivalent("word: trim keeps the generation",
+               "no handle is good for a slot that is trimmed or cleaned, and finish_cleaning() and "
+               "free_cleaned() give it the next generation before one is again",
+               edit(WORD, "encode({next_generation(generation), slot_state::trimmed, 0})",
+                    "encode({generation, slot_state::trimmed, 0})")),
     Equivalent("word: finish_cleaning relaxed",
                "the slot stays with the cleaner, whose next step releases; where it dies before, "
                "the recovery knows of its death from the kernel, and sees all that it did",
@@ -265,8 +283,10 @@ MUTANTS = [
 
     # ---- waiting
     Mutant("waiting: the releaser only acquires", "waiting", "search_one_release two_threads",
-           edit(WAITING, "waiters.load(memory_order_seq_cst) != 0",
-                "waiters.load(memory_order_acquire) != 0")),
+           edit(WAITING, "waiters.load(memory_order_seq_cst) != 0) {\n"
+                         "            wake(1, usable(index, false));",
+                "waiters.load(memory_order_acquire) != 0) {\n"
+                "            wake(1, usable(index, false));")),
     Mutant("waiting: the waiter counts itself without the single order", "waiting",
            "search_one_release two_threads",
            edit(WAITING, "waiters_.fetch_add(1, memory_order_seq_cst)",
@@ -281,7 +301,7 @@ MUTANTS = [
                 "        futex_wake(*sequence_, count, classes);\n"
                 "        sequence_->fetch_add(1, memory_order_seq_cst);")),
     Mutant("waiting: anybody is woken", "waiting", "own_classes",
-           edit(WAITING, "wake(1, std::uint32_t{1} << index)", "wake(1, ~std::uint32_t{0})")),
+           edit(WAITING, "wake(1, usable(index, false))", "wake(1, ~std::uint32_t{0})")),
     Mutant("control: a counted waiter needs no single order", "waiting", "counted", *COUNTED_ONLY,
            control=True),
     Mutant("waiting: the ticket relaxed", "waiting", "counted", *COUNTED_ONLY,
@@ -328,8 +348,9 @@ def check(mutant, options):
         program = folder / "model"
         cases = " ".join(mutant.cases)
         command = [options.compiler, "-std=c++23", "-O1", "-U_FORTIFY_SOURCE", "-fpermissive", "-w",
-                   "-DZCPOOL_ASSERTIONS=1", f'-DZCPOOL_MODEL_ONLY=" {cases} "', f"-I{folder}", f"-I{options.include}",
-                   f"-I{options.relacy}", str(HERE / f"{mutant.model}.cpp"), "-o", str(program)]
+                   "-DZCPOOL_ASSERTIONS=1", f'-DZCPOOL_MODEL_ONLY=" {cases} "',
+                   f"-I{folder}", f"-I{options.include}", f"-I{options.relacy}",
+                   str(HERE / f"{mutant.model}.cpp"), "-o", str(program)]
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         if built.returncode != 0:
             return f"does not compile:\n{built.stderr}", ""

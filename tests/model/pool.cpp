@@ -74,6 +74,12 @@ public:
         }
     }
 
+    void trim(const handle& that, holder_set me) {
+        slots[that.slot].trim(that.generation, me);
+        resting_.push(that.slot);
+        came_back();
+    }
+
     void renew_resting(holder_set me) {
         const auto i = resting_.pop();
         if (i == zcpool::no_index) {
@@ -103,6 +109,14 @@ private:
 
     renewal clean(std::uint32_t slot, holder_set me) {
         const unsigned what = quiet ? 3 : any_below(6);
+        if (slots[slot].claim_trimmed(me)) {
+            if (what == 2) {
+                slots[slot].quarantine();
+                return renewal::failed;
+            }
+            slots[slot].renew();
+            return renewal::cleaned;
+        }
         if (what == 0) {
             return renewal::over_budget;
         }
@@ -136,7 +150,7 @@ private:
                 }
             } else if (now.state == slot_state::cleaning) {
                 comes_back_otherwise = true;
-            } else if (slot_word::is_resting(now)) {
+            } else if (slot_word::is_trimmed(now) || slot_word::is_resting(now)) {
                 if (clean(i, me) == renewal::cleaned) {
                     return owned(i, slots[i].finish_cleaning(me));
                 }
@@ -204,8 +218,12 @@ struct processes {
                 }
                 break;
             case handle::kind::owner:
-                if (any_below(4) == 0) {
+                if (const unsigned what = any_below(8); what < 2) {
                     give_back(p, mine);
+                } else if (what == 2) {
+                    mine.is = handle::kind::none;
+                    slots.trim(mine, bit(p));
+                    returned[mine.slot][p].fetch_add(1, memory_order_release);
                 } else {
                     slots.slots[mine.slot].publish(mine.generation, bit(p));
                     mine.is = handle::kind::reader;
@@ -287,7 +305,8 @@ struct processes {
                 if ((found.holders & gone & bit(p)) == 0) {
                     continue;
                 }
-                if (found.state != slot_state::cleaning) {
+                // A slot that it owned or cleaned may have lost its pages.
+                if (found.state == slot_state::published) {
                     static_cast<void>(slot.word.drop(found.generation, bit(p)));
                 } else if (take_over(slot, found)) {
                     slot.renew();
@@ -297,7 +316,7 @@ struct processes {
         }
         slots.came_back();  // or who found nothing would not look again
     }
-    /// Makes a slot that the dead was cleaning the recoverer's to clean.
+    /// Makes a slot that the dead owned, or was cleaning, the recoverer's to clean.
     static bool take_over(watched_slot& slot, const zcpool::slot_status& found) {
         auto expected = zcpool::encode(found);
         return raw(slot.word).compare_exchange_strong(

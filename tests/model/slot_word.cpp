@@ -55,11 +55,13 @@ struct mixed : rl::test_suite<mixed<First>, 3> {
                 own(t, *generation);
             }
         } else if (slot.claim_resting(me)) {
-            clean(t);
+            clean(t, any_below(4));
+        } else if (slot.claim_trimmed(me)) {
+            clean(t, 1 + any_below(3));
         }
     }
-    void clean(unsigned t) {
-        switch (any_below(4)) {
+    void clean(unsigned t, unsigned how) {
+        switch (how) {
             case 0: slot.keep_resting(); break;
             case 1: slot.quarantine(); break;
             case 2:
@@ -76,8 +78,15 @@ struct mixed : rl::test_suite<mixed<First>, 3> {
         check_handle_before(t);
     }
     void use(unsigned t) {
-        if (any_below(4) == 0) {
+        const unsigned what = any_below(8);
+        if (what < 2) {
             drop(t);
+        } else if (what == 2) {
+            handle& mine = handles[t];
+            mine.is = handle::kind::none;
+            mine.before = mine.generation;
+            slot.trim(mine.generation, holder_set{1} << t);
+            returned[t].fetch_add(1, std::memory_order_release);
         } else {
             slot.publish(handles[t].generation, holder_set{1} << t);
             handles[t].is = handle::kind::reader;

@@ -74,7 +74,12 @@ struct pool {
     /// A thorough search: the words.
     std::optional<taken> search(unsigned from, unsigned to, holder_set me) {
         for (unsigned index = from; index < to; ++index) {
-            if (slots[index].word.was().state == slot_state::free) {
+            const auto now = slots[index].word.was();
+            if (slot_word::is_trimmed(now) && slots[index].claim_trimmed(me)) {
+                slots[index].renew();
+                return taken{index, slots[index].finish_cleaning(me)};
+            }
+            if (now.state == slot_state::free) {
                 if (const auto generation = slots[index].claim(me)) {
                     return taken{index, *generation};
                 }
@@ -204,6 +209,28 @@ struct renewed : rl::test_suite<renewed, 2> {
     void after() { shared.slots[0].check_available(1); }
 };
 
+/// One waits, another gives the pages of its slot back to the system.
+struct trimmed : rl::test_suite<trimmed, 2> {
+    pool shared;
+    std::uint32_t generation = 0;
+
+    void before() {
+        shared.begin();
+        while (!shared.slots[0].claim(2)) {
+        }
+        generation = newest(shared.slots[0].word).generation;
+    }
+    void thread(unsigned t) {
+        if (t == 0) {
+            shared.give_back(shared.take(0, 1, 1), 1);
+        } else {
+            shared.slots[0].trim(generation, 2);
+            shared.list.wake_one(0, shared.waiters[0]);
+        }
+    }
+    void after() { shared.slots[0].check_available(1); }
+};
+
 /// For searches: one waits while another, who had the slot before, gives it back.
 struct one_release : rl::test_suite<one_release, 2> {
     pool shared;
@@ -262,9 +289,11 @@ int main(int argc, char** argv) {
                          random_case<"two_classes", two_classes>(1'000'000),
                          random_case<"own_classes", own_classes>(1'000'000),
                          random_case<"renewed", renewed>(1'000'000),
+                         random_case<"trimmed", trimmed>(1'000'000),
                          random_case<"counted", counted>(1'000'000),
                          search_case<"search_one_release", one_release>(4),
                          search_case<"search_renewed", renewed>(4),
+                         search_case<"search_trimmed", trimmed>(4),
                          search_case<"search_three_threads", one_slot<3>>(2),
                      });
 }

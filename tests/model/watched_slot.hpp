@@ -82,6 +82,23 @@ public:
         cleaner_ = me;
         return true;
     }
+    /// Gives the owner's pages back to the system.
+    void trim(std::uint32_t generation, holder_set me) {
+        RL_ASSERT(writer_ == me);
+        bytes_($) = trimmed;
+        has_pages_ = false;
+        writer_ = 0;
+        word.trim(generation);
+        check_stale(generation, me);
+    }
+    bool claim_trimmed(holder_set me) {
+        if (!word.claim_trimmed(me)) {
+            return false;
+        }
+        RL_ASSERT(writer_ == 0 && readers_ == 0 && cleaner_ == 0 && !lent_);
+        cleaner_ = me;
+        return true;
+    }
     void keep_resting() {
         static_cast<void>(static_cast<int>(bytes_($)));  // a cleaner may look
         cleaner_ = 0;
@@ -91,6 +108,7 @@ public:
     void renew() {
         bytes_($) = renewed;
         lent_ = 0;
+        has_pages_ = true;
     }
     /// Some of the pages may be new, and some may still be the kernel's.
     void quarantine() {
@@ -133,8 +151,8 @@ public:
             while (!claim(me)) {  // may fail for no reason
             }
         } else {
-            RL_ASSERT(slot_word::is_resting(now));
-            while (!claim_resting(me)) {
+            RL_ASSERT(slot_word::is_resting(now) || slot_word::is_trimmed(now));
+            while (!claim_resting(me) && !claim_trimmed(me)) {
             }
             renew();
             finish_cleaning(me);
@@ -145,11 +163,13 @@ public:
 
 private:
     static constexpr int renewed = -1;
+    static constexpr int trimmed = -2;
     static int stamp(std::uint32_t generation) { return static_cast<int>(generation); }
 
     void own(std::uint32_t generation, holder_set me) {
         RL_ASSERT(writer_ == 0 && readers_ == 0 && cleaner_ == 0);
         RL_ASSERT(generation != generation_);
+        RL_ASSERT(has_pages_);
         generation_ = generation;
         writer_ = me;
         bytes_($) = 0;
@@ -160,6 +180,7 @@ private:
     holder_set readers_ = 0;
     holder_set cleaner_ = 0;
     holder_set lent_ = 0;  // the kernel, as long as it may read these pages
+    bool has_pages_ = true;
     std::uint32_t generation_ = 0;
 };
 
