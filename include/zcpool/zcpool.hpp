@@ -14,6 +14,7 @@
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/pool.hpp>
 #include <zcpool/pool/size_classes.hpp>
+#include <zcpool/pool/slot_event.hpp>
 #include <zcpool/pool/slot_watch.hpp>
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/sink/sendfile.hpp>
