@@ -10,6 +10,7 @@
 #include <zcpool/chain/reader.hpp>
 #include <zcpool/chain/slice.hpp>
 #include <zcpool/chain/writer.hpp>
+#include <zcpool/pool/async_acquire.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/pool.hpp>
