@@ -104,6 +104,7 @@ TEST_CASE("slot_watch: while it waits the thread caches are empty and closed", "
     std::binary_semaphore filled{0};
     std::binary_semaphore over{0};
     std::binary_semaphore released{0};
+    std::binary_semaphore seen{0};
     auto other = std::move(all.back());
     all.pop_back();
     std::thread hoarder{[&] {
@@ -114,6 +115,7 @@ TEST_CASE("slot_watch: while it waits the thread caches are empty and closed", "
         over.acquire();
         other.reset();
         released.release();
+        seen.acquire();  // the thread's end would empty its cache
     }};
     filled.acquire();
     CHECK(pool.stats()[0].cached == 1);
@@ -126,6 +128,7 @@ TEST_CASE("slot_watch: while it waits the thread caches are empty and closed", "
     CHECK(pool.stats()[0].cached == 0);
     CHECK(tested.calls == 1);
     CHECK(tested.watch.try_again().has_value());
+    seen.release();
     hoarder.join();
     all.clear();
     CHECK(pool.stats()[0].cached > 0);
