@@ -10,10 +10,13 @@
 #include <zcpool/chain/reader.hpp>
 #include <zcpool/chain/slice.hpp>
 #include <zcpool/chain/writer.hpp>
+#include <zcpool/pool/async_acquire.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/pool.hpp>
 #include <zcpool/pool/size_classes.hpp>
+#include <zcpool/pool/slot_event.hpp>
+#include <zcpool/pool/slot_watch.hpp>
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/sink.hpp>

@@ -202,6 +202,12 @@ struct faulty_kernel : zcpool::sys::kernel {
     static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
         return faults::strikes() ? -1 : real::read(fd, into, bytes);
     }
+    static ssize_t write(int fd, const void* from, std::size_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::write(fd, from, bytes);
+    }
+    static int eventfd(unsigned count, int flags) noexcept {
+        return faults::strikes() ? -1 : real::eventfd(count, flags);
+    }
     static ssize_t splice(int from, off_t* offset, int to, std::size_t bytes,
                           unsigned flags) noexcept {
         return faults::strikes() ? -1 : real::splice(from, offset, to, bytes, flags);

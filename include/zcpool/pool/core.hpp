@@ -25,6 +25,7 @@
 #include <zcpool/pool/thread_cache.hpp>
 #include <zcpool/pool/thread_caches.hpp>
 #include <zcpool/pool/waiting.hpp>
+#include <zcpool/pool/watch_list.hpp>
 #include <zcpool/sys/fork_guard.hpp>
 #include <zcpool/sys/futex.hpp>
 #include <zcpool/sys/unique_fd.hpp>
@@ -72,6 +73,32 @@ public:
     [[nodiscard]] result<slot_record*> take_until(std::size_t wanted,
                                                   sys::clock::time_point deadline,
                                                   priority who) noexcept;
+
+    /// The parts of take_until() for those who do not sleep (pool/slot_watch.hpp). Between the two
+    /// every release of a class that may serve `wanted` goes to the store and wakes; end_wait()
+    /// wakes somebody else, as what woke its caller may be left over.
+    ///
+    /// Expects: in_creator().
+    void begin_wait(std::size_t wanted) noexcept;
+    void end_wait(std::size_t wanted) noexcept;
+
+    /// A registered waiter's look for a slot.
+    [[nodiscard]] taken_slot look(std::size_t wanted, priority who) noexcept;
+
+    /// What a waiter for class `wanted` can use; see wait_list::usable().
+    [[nodiscard]] std::uint32_t usable(std::size_t wanted, priority who) const noexcept;
+    [[nodiscard]] watch_list& watches() noexcept { return watches_; }
+
+    /// Wakes somebody for each class, as if slots had come back.
+    void retry_waiting() noexcept {
+        for (std::size_t index = 0; guard_.in_creator() && index < class_count_; ++index) {
+            wake_one(index);
+        }
+    }
+
+    /// Keeps the core until as many unpin().
+    void pin() noexcept { change_references(1); }
+    void unpin() noexcept { change_references(-1); }
 
     /// Gives a slot up, to this thread's cache where it may. The last use of the record.
     void give_back(slot_record& record) noexcept {
@@ -153,6 +180,8 @@ public:
         change_references(out - pool_object);
     }
 
+    /// Whether this is the process that made the pool, not one that was forked from it.
+    [[nodiscard]] bool in_creator() const noexcept { return guard_.in_creator(); }
     [[nodiscard]] bool is_closed() const noexcept {
         // sync(closed): seq_cst; see close().
         return !guard_.in_creator() || header().closed.load(memory_order_seq_cst) != 0;
@@ -216,6 +245,7 @@ private:
     [[nodiscard]] result<slot_record*> wait_until(std::size_t wanted,
                                                   sys::clock::time_point deadline,
                                                   priority who) noexcept;
+    void hand_on(std::size_t wanted) noexcept;
 
     /// Classes that may serve a wish for `wanted`: from it up to, not including, the result.
     [[nodiscard]] std::size_t classes_end(std::size_t wanted) const noexcept {
@@ -246,6 +276,7 @@ private:
     std::array<slab, max_classes> slabs_;
     std::array<slot_reserve, max_classes> reserves_;
     thread_caches caches_;
+    watch_list watches_;
     wait_list waiters_;
     lent_budget budget_;
     creation_report report_;

@@ -178,7 +178,7 @@ private:
         header.data_bytes = layout_.data_bytes;
         header.control_bytes = layout_.control_bytes;
         std::copy(classes_.begin(), classes_.end(), header.classes.begin());
-        core_->waiters_ = wait_list{header.wake_sequence};
+        core_->waiters_ = wait_list{header.wake_sequence, &core_->watches_};
         const std::size_t limit = layout_.data_bytes / 1000 * options_.lent_budget_permille;
         core_->budget_ = lent_budget{header.detached, limit, options_.lent_settle_time};
         for (std::size_t i = 0; i < layout_.class_count; ++i) {

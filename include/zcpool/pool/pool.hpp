@@ -124,6 +124,7 @@ public:
 private:
     template <class Classes, pool_policy Policy>
     friend class pool;
+    friend class slot_watch;
 
     explicit pool_view(pool_core* core) noexcept : core_(core) {}
 

@@ -103,24 +103,63 @@ inline result<slot_record*> pool_core::take_until(std::size_t wanted,
         return fail(errc::timed_out);
     }
     add(slabs_[wanted].counters().waited);
-    change_references(1);  // the pool may be destroyed meanwhile, and its last buffer go
+    pin();  // the pool may be destroyed meanwhile, and its last buffer go
     auto taken = wait_until(wanted, deadline, who);
-    // A wake-up is for one waiter. This one may have been woken for a class that it did not take
-    // from in the end, or as its time was up: whoever still waits looks in its place.
+    hand_on(wanted);
+    unpin();
+    return taken;
+}
+
+inline std::uint32_t pool_core::usable(std::size_t wanted, priority who) const noexcept {
+    std::uint32_t classes = 0;
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        classes |= wait_list::usable(static_cast<std::uint32_t>(index), who == priority::urgent);
+    }
+    return classes;
+}
+
+/// Wakes whoever still waits in the place of one that waits no more: a wake-up is for one waiter,
+/// and this one may have been woken for a class that it did not take from in the end, or as its
+/// time was up.
+inline void pool_core::hand_on(std::size_t wanted) noexcept {
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
         wake_one(index);
     }
-    change_references(-1);
-    return taken;
+}
+
+inline void pool_core::begin_wait(std::size_t wanted) noexcept {
+    add(slabs_[wanted].counters().waited);
+    watches_.enter();
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        wait_list::enter(slabs_[index].counters().waiters);
+    }
+    // While somebody waits, what is released must not end in a cache.
+    caches_.suspend();
+}
+
+inline void pool_core::end_wait(std::size_t wanted) noexcept {
+    caches_.resume();
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        wait_list::leave(slabs_[index].counters().waiters);
+    }
+    watches_.leave();
+    hand_on(wanted);
+}
+
+inline taken_slot pool_core::look(std::size_t wanted, priority who) noexcept {
+    const bool all_out = caches_.drain();
+    taken_slot found = search_classes(wanted, search::thorough, who);
+    if (!all_out && found.retry_after.count() == 0) {
+        found.retry_after = std::chrono::milliseconds{1};  // a thread is inside its cache
+    }
+    return found;
 }
 
 inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
                                                   sys::clock::time_point deadline,
                                                   priority who) noexcept {
-    std::uint32_t usable = 0;
     std::array<std::optional<wait_list::registration>, max_classes> registrations;
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-        usable |= wait_list::usable(static_cast<std::uint32_t>(index), who == priority::urgent);
         registrations[index].emplace(slabs_[index].counters().waiters);
     }
     // While somebody waits, what is released must not end in a cache.
@@ -130,11 +169,7 @@ inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
         if (is_closed()) {
             return fail(errc::closed);
         }
-        const bool all_out = caches_.drain();
-        taken_slot found = search_classes(wanted, search::thorough, who);
-        if (!all_out && found.retry_after.count() == 0) {
-            found.retry_after = std::chrono::milliseconds{1};
-        }
+        const taken_slot found = look(wanted, who);
         if (found.record != nullptr) {
             return found.record;
         }
@@ -143,7 +178,7 @@ inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
             return fail(errc::timed_out);
         }
         const auto retry = found.retry_after.count() == 0 ? deadline : now + found.retry_after;
-        waiters_.sleep(ticket, usable, std::min(deadline, retry));
+        waiters_.sleep(ticket, usable(wanted, who), std::min(deadline, retry));
     }
 }
 

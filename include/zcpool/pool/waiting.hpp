@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Sleeping until a slot comes back, in this process or another.
+// Waiting until a slot comes back: asleep, or on the list of those who are told (watch_list.hpp).
 //
-// All waiters of a pool sleep on one futex word, each with the bits of the classes that it can use;
-// a release wakes one of those who can use its class, and makes no system call when nobody waits.
+// All sleepers of a pool, in this process or another, sleep on one futex word, each with the bits
+// of the classes that it can use; a release wakes one of those who can use its class, notifies one
+// on the list, and makes no system call when nobody waits.
 // That no wake-up is lost rests on four sequentially consistent operations: the waiter (1) counts
 // itself, (2) looks at the slot words; the releaser (3) changes the slot word, (4) looks at the
 // count. In the single order of the four, (4) before (1) puts (3) before (2): the waiter finds the
 // slot. Otherwise the releaser sees the waiter, and changes the futex word that the waiter read
-// before (2).
+// before (2), or finds on the list who was linked there before (1).
 // Source: futex(2).
 
 #include <cstdint>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/pool/watch_list.hpp>
 #include <zcpool/sys/futex.hpp>
 
 namespace zcpool {
 
-/// The waiters of a pool: a view of its futex word and of each class's count.
+/// The waiters of a pool: a view of its futex word, of each class's count, and of the list of those
+/// who do not sleep.
 ///
 /// With atomics other than the library's, futex_wait and futex_wake are found beside those.
 template <template <class> class Atomic = atomic>
@@ -28,26 +31,27 @@ public:
     using word = Atomic<std::uint32_t>;
 
     basic_wait_list() noexcept = default;
-    explicit basic_wait_list(word& sequence) noexcept : sequence_(&sequence) {}
+    explicit basic_wait_list(word& sequence, watch_list* watches = nullptr) noexcept
+        : sequence_(&sequence), watches_(watches) {}
 
-    /// Wakes one waiter that can use class `index`, if there is one.
+    /// Wakes one sleeper that can use class `index`, and notifies one on the list, if there is one.
     ///
     /// Complexity: one load, and a system call only when somebody waits.
-    /// Concurrency: wait-free.
+    /// Concurrency: wait-free while nobody is on the list.
     void wake_one(std::uint32_t index, const word& waiters) noexcept {
         // sync(wake): seq_cst; step (4).
         if (waiters.load(memory_order_seq_cst) != 0) {
-            wake(1, usable(index, false));
+            wake(usable(index, false));
         }
     }
 
-    /// Wakes one waiter that can use the reserve of class `index`, if there is one.
+    /// As wake_one(), for those who can use the reserve of class `index`.
     ///
     /// Complexity, Concurrency: as wake_one().
     void wake_urgent(std::uint32_t index, const word& waiters) noexcept {
         // sync(wake): seq_cst; step (4).
         if (waiters.load(memory_order_seq_cst) != 0) {
-            wake(1, usable(index, true) & ~usable(index, false));
+            wake(usable(index, true) & ~usable(index, false));
         }
     }
 
@@ -57,8 +61,13 @@ public:
         return (std::uint32_t{1} << index) | (is_urgent ? std::uint32_t{1} << (16 + index) : 0U);
     }
 
-    /// Wakes everybody.
-    void wake_all() noexcept { wake(INT32_MAX, ~std::uint32_t{0}); }
+    /// Wakes and notifies everybody.
+    void wake_all() noexcept {
+        wake_sleepers(INT32_MAX, ~std::uint32_t{0});
+        if (watches_ != nullptr) {
+            watches_->notify_all();
+        }
+    }
 
     /// What to hand to sleep(); read before the last look for a slot.
     [[nodiscard]] std::uint32_t ticket() const noexcept {
@@ -75,26 +84,37 @@ public:
         static_cast<void>(futex_wait(*sequence_, ticket, classes, deadline));
     }
 
-    /// Counts a waiter for as long as it lives: step (1).
+    /// Counts a waiter: step (1).
+    static void enter(word& waiters) noexcept {
+        // sync(wake): seq_cst; step (1).
+        waiters.fetch_add(1, memory_order_seq_cst);
+    }
+    static void leave(word& waiters) noexcept {
+        // relaxed: a release that still sees us makes a needless call.
+        waiters.fetch_sub(1, memory_order_relaxed);
+    }
+    /// Counts a waiter for as long as it lives.
     class registration {
     public:
         explicit registration(word& waiters) noexcept : waiters_(waiters) {
-            // sync(wake): seq_cst; step (1).
-            waiters_.fetch_add(1, memory_order_seq_cst);
+            enter(waiters_);
         }
         registration(const registration&) = delete;
         registration& operator=(const registration&) = delete;
-        ~registration() {
-            // relaxed: a release that still sees us makes a needless call.
-            waiters_.fetch_sub(1, memory_order_relaxed);
-        }
+        ~registration() { leave(waiters_); }
 
     private:
         word& waiters_;
     };
 
 private:
-    void wake(std::uint32_t count, std::uint32_t classes) noexcept {
+    void wake(std::uint32_t classes) noexcept {
+        wake_sleepers(1, classes);
+        if (watches_ != nullptr) {
+            watches_->notify_one(classes);
+        }
+    }
+    void wake_sleepers(std::uint32_t count, std::uint32_t classes) noexcept {
         // sync(wake): seq_cst; a waiter that read the ticket before does not fall asleep.
         sequence_->fetch_add(1, memory_order_seq_cst);
         using sys::futex_wake;
@@ -102,6 +122,7 @@ private:
     }
 
     word* sequence_ = nullptr;
+    watch_list* watches_ = nullptr;
 };
 
 using wait_list = basic_wait_list<>;

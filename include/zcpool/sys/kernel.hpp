@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -74,6 +75,10 @@ struct kernel {
     static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
         return ::read(fd, into, bytes);
     }
+    static ssize_t write(int fd, const void* from, std::size_t bytes) noexcept {
+        return ::write(fd, from, bytes);
+    }
+    static int eventfd(unsigned count, int flags) noexcept { return ::eventfd(count, flags); }
     static ssize_t splice(int from, off_t* offset, int to, std::size_t bytes,
                           unsigned flags) noexcept {
         return ::splice(from, offset, to, nullptr, bytes, flags);
