@@ -40,7 +40,7 @@ std::vector<interval> free_times(std::uint64_t begin, history own) {
     const auto known = [](const operation& each) {
         return each.what == act::release ? each.begin : each.end;
     };
-    std::stable_sort(own.begin(), own.end(), [known](const operation& a, const operation& b) {
+    std::sort(own.begin(), own.end(), [known](const operation& a, const operation& b) {
         return known(a) != known(b) ? known(a) < known(b)
                                     : a.what == act::acquire && b.what == act::release;
     });

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -107,8 +108,9 @@ public:
             events_.push_back({all[i].begin, i, true});
             events_.push_back({all[i].end, i, false});
         }
-        std::stable_sort(events_.begin(), events_.end(), [](const event& a, const event& b) {
-            return a.time != b.time ? a.time < b.time : a.is_call && !b.is_call;
+        std::sort(events_.begin(), events_.end(), [](const event& a, const event& b) {
+            return std::tuple{a.time, !a.is_call, a.operation} <
+                   std::tuple{b.time, !b.is_call, b.operation};
         });
         returns_.resize(all.size());
         // A list from 1 to size(); 0 is its head and its end.
