@@ -91,8 +91,8 @@ public:
 
     /// Gives the slot back, if it holds one.
     ///
-    /// Concurrency: lock-free; any thread. The last handle of a pool that has gone unmaps its
-    /// memory.
+    /// Concurrency: lock-free while no slot_watch waits; any thread. The last handle of a pool that
+    /// has gone unmaps its memory.
     void reset() noexcept {
         if (record_ != nullptr) {
             slot_record& record = *std::exchange(record_, nullptr);
