@@ -97,8 +97,8 @@ public:
     }
 
     /// Keeps the core until as many unpin().
-    void pin() noexcept { change_references(1); }
-    void unpin() noexcept { change_references(-1); }
+    void pin() noexcept { add_reference(); }
+    void unpin() noexcept { drop_references(1); }
 
     /// Gives a slot up, to this thread's cache where it may. The last use of the record.
     void give_back(slot_record& record) noexcept {
@@ -177,7 +177,7 @@ public:
         for (std::size_t index = 0; index < class_count_; ++index) {
             out += caches_.handed_out(index);
         }
-        change_references(out - pool_object);
+        drop_references(pool_object - out);
     }
 
     /// Whether this is the process that made the pool, not one that was forked from it.
@@ -228,12 +228,18 @@ private:
     // does not come to nothing before end(), whatever caches handed out without counting.
     static constexpr std::int64_t pool_object = std::int64_t{1} << 40;
 
-    /// Counts handles that keep the core and are in nobody's cache; the last one frees the memory.
-    /// A forked child leaves everything to its own end: the pool's pages are not mapped there, and
-    /// something else may be at their address.
-    void change_references(std::int64_t by) noexcept {
+    /// Counts a handle that keeps the core and is in nobody's cache.
+    void add_reference() noexcept {
+        // relaxed: whoever adds has one already.
+        references_.fetch_add(1, memory_order_relaxed);
+    }
+
+    /// Gives up `count` of what is counted; the last one frees the memory. A forked child leaves
+    /// everything to its own end: the pool's pages are not mapped there, and something else may be
+    /// at their address.
+    void drop_references(std::int64_t count) noexcept {
         // sync(core): acq_rel; what all holders did comes before the memory goes.
-        if (references_.fetch_add(by, memory_order_acq_rel) == -by && guard_.in_creator()) {
+        if (references_.fetch_sub(count, memory_order_acq_rel) == count && guard_.in_creator()) {
             delete this;
         }
     }
@@ -298,7 +304,7 @@ inline void pool_core::give_back_elsewhere(slot_record& record) noexcept {
             }
             if (keep_for_reserve(record)) {
                 add(slabs_[index].counters().released);
-                change_references(-1);
+                drop_references(1);
                 return;
             }
         }
@@ -306,7 +312,7 @@ inline void pool_core::give_back_elsewhere(slot_record& record) noexcept {
             wake_one(index);
         }
     }
-    change_references(-1);
+    drop_references(1);
 }
 
 /// Puts a slot that the process owns alone in the place of one that the reserve lacks.

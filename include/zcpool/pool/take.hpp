@@ -54,7 +54,7 @@ inline taken_slot pool_core::search_classes(std::size_t wanted, search how, prio
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
         taken_slot found = search_class(index, how, who);
         if (found.record != nullptr) {
-            change_references(1);
+            add_reference();
             add(slabs_[index].counters().acquired);
             note_in_use(index);
             if (index != wanted) {
