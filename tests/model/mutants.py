@@ -284,13 +284,13 @@ MUTANTS = [
     # ---- waiting
     Mutant("waiting: the releaser only acquires", "waiting", "search_one_release two_threads",
            edit(WAITING, "waiters.load(memory_order_seq_cst) != 0) {\n"
-                         "            wake(1, usable(index, false));",
+                         "            wake(usable(index, false));",
                 "waiters.load(memory_order_acquire) != 0) {\n"
-                "            wake(1, usable(index, false));")),
+                "            wake(usable(index, false));")),
     Mutant("waiting: the waiter counts itself without the single order", "waiting",
            "search_one_release two_threads",
-           edit(WAITING, "waiters_.fetch_add(1, memory_order_seq_cst)",
-                "waiters_.fetch_add(1, memory_order_acq_rel)")),
+           edit(WAITING, "waiters.fetch_add(1, memory_order_seq_cst)",
+                "waiters.fetch_add(1, memory_order_acq_rel)")),
     Mutant("waiting: a wake-up changes nothing", "waiting", "two_threads",
            edit(WAITING, "sequence_->fetch_add(1, memory_order_seq_cst);", "")),
     Mutant("waiting: the word is changed after waking", "waiting", "two_threads",
@@ -301,7 +301,7 @@ MUTANTS = [
                 "        futex_wake(*sequence_, count, classes);\n"
                 "        sequence_->fetch_add(1, memory_order_seq_cst);")),
     Mutant("waiting: anybody is woken", "waiting", "own_classes",
-           edit(WAITING, "wake(1, usable(index, false))", "wake(1, ~std::uint32_t{0})")),
+           edit(WAITING, "wake(usable(index, false))", "wake(~std::uint32_t{0})")),
     Mutant("control: a counted waiter needs no single order", "waiting", "counted", *COUNTED_ONLY,
            control=True),
     Mutant("waiting: the ticket relaxed", "waiting", "counted", *COUNTED_ONLY,
