@@ -89,10 +89,9 @@ struct pool {
     }
     taken wait(unsigned from, unsigned to, holder_set me) {
         std::uint32_t usable = 0;
-        std::optional<wait_list::registration> registrations[2];
         for (unsigned index = from; index < to; ++index) {
             usable |= std::uint32_t{1} << index;
-            registrations[index].emplace(waiters[index]);
+            wait_list::enter(waiters[index]);
         }
         for (;;) {
             const auto ticket = list.ticket();
@@ -104,6 +103,9 @@ struct pool {
     }
     taken take(unsigned from, unsigned to, holder_set me) {
         const taken found = wait(from, to, me);
+        for (unsigned index = from; index < to; ++index) {
+            wait_list::leave(waiters[index]);
+        }
         // A wake-up is for one waiter; this one took one slot, and may have been woken for another.
         for (unsigned index = from; index < to; ++index) {
             list.wake_one(index, waiters[index]);

@@ -27,7 +27,7 @@ TEST_CASE("waiting: a wake-up between the ticket and the sleep is not slept thro
     atomic<std::uint32_t> sequence;
     atomic<std::uint32_t> waiters;
     wait_list list{sequence};
-    const wait_list::registration registered{waiters};
+    wait_list::enter(waiters);
     const auto ticket = list.ticket();
     list.wake_one(3, waiters);
     CHECK(list.ticket() != ticket);
@@ -43,13 +43,13 @@ TEST_CASE("waiting: a sleep ends at its deadline", "[pool]") {
     list.sleep(list.ticket(), 1, sys::clock::time_point{});
 }
 
-TEST_CASE("waiting: a registration counts for as long as it lives", "[pool]") {
+TEST_CASE("waiting: who entered counts until it leaves", "[pool]") {
     atomic<std::uint32_t> waiters;
-    {
-        const wait_list::registration one{waiters};
-        const wait_list::registration two{waiters};
-        CHECK(waiters.load(std::memory_order_relaxed) == 2);
-    }
+    wait_list::enter(waiters);
+    wait_list::enter(waiters);
+    CHECK(waiters.load(std::memory_order_relaxed) == 2);
+    wait_list::leave(waiters);
+    wait_list::leave(waiters);
     CHECK(waiters.load(std::memory_order_relaxed) == 0);
 }
 

@@ -74,7 +74,7 @@ public:
                                                   sys::clock::time_point deadline,
                                                   priority who) noexcept;
 
-    /// The parts of take_until() for those who do not sleep (pool/slot_watch.hpp). Between the two
+    /// What take_until() does around its sleep, and slot_watch.hpp without one. Between the two
     /// every release of a class that may serve `wanted` goes to the store and wakes; end_wait()
     /// wakes somebody else, as what woke its caller may be left over.
     ///
@@ -251,7 +251,6 @@ private:
     [[nodiscard]] result<slot_record*> wait_until(std::size_t wanted,
                                                   sys::clock::time_point deadline,
                                                   priority who) noexcept;
-    void hand_on(std::size_t wanted) noexcept;
 
     /// Classes that may serve a wish for `wanted`: from it up to, not including, the result.
     [[nodiscard]] std::size_t classes_end(std::size_t wanted) const noexcept {

@@ -4,9 +4,10 @@
 // Where everything lies in a pool's two files, computed from the class table alone, so that whoever
 // maps them computes it again and compares instead of believing an offset.
 //
-//     data:     slab 0 | slab 1 | ...                 slots only; a reader may be given it
-//     read-only control:  header | process registry | class 0: counters, words, stamps, store, ring
-//     | class 1: ...
+//     data:     slab 0 | slab 1 | ...
+//     control:  header | process registry | class 0: counters, words, stamps, store, ring | ...
+//
+// Data holds slots only, so that a reader may be given it read-only.
 
 #include <array>
 #include <cstddef>

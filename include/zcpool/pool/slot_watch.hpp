@@ -136,6 +136,7 @@ private:
         core_.watches().begin_look(entry_, is_waiting_);
         if (!is_waiting_) {
             is_waiting_ = true;
+            core_.watches().enter();
             core_.begin_wait(wanted_);
         }
         if (core_.is_closed()) {
@@ -172,6 +173,7 @@ private:
         if (is_waiting_) {
             core_.watches().withdraw(entry_);
             is_waiting_ = false;
+            core_.watches().leave();
             core_.end_wait(wanted_);
         }
     }

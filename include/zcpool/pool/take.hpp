@@ -5,17 +5,14 @@
 // other threads' caches, and by waiting for one.
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/core.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/slab.hpp>
-#include <zcpool/pool/thread_caches.hpp>
 #include <zcpool/pool/waiting.hpp>
 #include <zcpool/sys/futex.hpp>
 
@@ -102,10 +99,10 @@ inline result<slot_record*> pool_core::take_until(std::size_t wanted,
     if (sys::clock::now() >= deadline) {
         return fail(errc::timed_out);
     }
-    add(slabs_[wanted].counters().waited);
     pin();  // the pool may be destroyed meanwhile, and its last buffer go
+    begin_wait(wanted);
     auto taken = wait_until(wanted, deadline, who);
-    hand_on(wanted);
+    end_wait(wanted);
     unpin();
     return taken;
 }
@@ -118,18 +115,8 @@ inline std::uint32_t pool_core::usable(std::size_t wanted, priority who) const n
     return classes;
 }
 
-/// Wakes whoever still waits in the place of one that waits no more: a wake-up is for one waiter,
-/// and this one may have been woken for a class that it did not take from in the end, or as its
-/// time was up.
-inline void pool_core::hand_on(std::size_t wanted) noexcept {
-    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-        wake_one(index);
-    }
-}
-
 inline void pool_core::begin_wait(std::size_t wanted) noexcept {
     add(slabs_[wanted].counters().waited);
-    watches_.enter();
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
         wait_list::enter(slabs_[index].counters().waiters);
     }
@@ -142,8 +129,11 @@ inline void pool_core::end_wait(std::size_t wanted) noexcept {
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
         wait_list::leave(slabs_[index].counters().waiters);
     }
-    watches_.leave();
-    hand_on(wanted);
+    // A wake-up is for one waiter, and this one may have been woken for a class that it did not
+    // take from in the end, or as its time was up: whoever still waits looks in its place.
+    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        wake_one(index);
+    }
 }
 
 inline taken_slot pool_core::look(std::size_t wanted, priority who) noexcept {
@@ -158,12 +148,6 @@ inline taken_slot pool_core::look(std::size_t wanted, priority who) noexcept {
 inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
                                                   sys::clock::time_point deadline,
                                                   priority who) noexcept {
-    std::array<std::optional<wait_list::registration>, max_classes> registrations;
-    for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
-        registrations[index].emplace(slabs_[index].counters().waiters);
-    }
-    // While somebody waits, what is released must not end in a cache.
-    const thread_caches::suspension suspended{caches_};
     for (;;) {
         const auto ticket = waiters_.ticket();
         if (is_closed()) {

@@ -36,8 +36,9 @@ namespace zcpool {
 
 /// All thread caches of a pool. While it is suspended nobody works with a cache.
 ///
-/// Concurrency: lock-free but for drain(), which waits a bounded while for threads that are inside
-/// their caches; any thread of the process that created the pool.
+/// Concurrency: lock-free; reclaim() and drain() give threads that are inside their caches a
+/// bounded while to leave, and go on without what is in those. Any thread of the process that made
+/// the pool.
 class thread_caches {
 public:
     thread_caches() noexcept = default;
@@ -72,8 +73,8 @@ public:
         return {};
     }
 
-    /// Hands out a slot of a class from this thread's cache, which it fills first where it is
-    /// empty. Returns: null when the class has no caches, or no hot slot.
+    /// Hands out a slot of a class from this thread's cache; an empty one is filled first.
+    /// Returns: null when the class has no caches, or no hot slot.
     [[nodiscard]] slot_record* acquire(std::size_t index) noexcept {
         thread_cache* const cache = enter(index);
         if (cache == nullptr) {
@@ -135,17 +136,6 @@ public:
     /// Closes all caches until resume(); what is in them stays until drain().
     void suspend() noexcept { registry_.suspend(); }
     void resume() noexcept { registry_.resume(); }
-    /// Closes all caches for as long as it lives.
-    class suspension {
-    public:
-        explicit suspension(thread_caches& caches) noexcept : caches_(caches) { caches_.suspend(); }
-        suspension(const suspension&) = delete;
-        suspension& operator=(const suspension&) = delete;
-        ~suspension() { caches_.resume(); }
-
-    private:
-        thread_caches& caches_;
-    };
 
     /// Brings everything back.
     /// Returns: whether it is sure that nothing was left, and, while suspended, that nothing will
@@ -271,7 +261,7 @@ private:
     wait_list waiters_;
     holder_set me_ = 0;
     cache_registry registry_;
-    std::array<class_part, max_classes + 1> parts_;
+    std::array<class_part, max_classes> parts_;
 };
 
 inline void cache_owner::leave(thread_cache& cache) noexcept {

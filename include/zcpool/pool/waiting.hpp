@@ -84,7 +84,7 @@ public:
         static_cast<void>(futex_wait(*sequence_, ticket, classes, deadline));
     }
 
-    /// Counts a waiter: step (1).
+    /// Counts a waiter, step (1), until it leaves.
     static void enter(word& waiters) noexcept {
         // sync(wake): seq_cst; step (1).
         waiters.fetch_add(1, memory_order_seq_cst);
@@ -93,19 +93,6 @@ public:
         // relaxed: a release that still sees us makes a needless call.
         waiters.fetch_sub(1, memory_order_relaxed);
     }
-    /// Counts a waiter for as long as it lives.
-    class registration {
-    public:
-        explicit registration(word& waiters) noexcept : waiters_(waiters) {
-            enter(waiters_);
-        }
-        registration(const registration&) = delete;
-        registration& operator=(const registration&) = delete;
-        ~registration() { leave(waiters_); }
-
-    private:
-        word& waiters_;
-    };
 
 private:
     void wake(std::uint32_t classes) noexcept {
