@@ -61,6 +61,10 @@ public:
         return cached != nullptr ? result<slot_record*>{cached} : take_elsewhere(wanted, who);
     }
 
+    /// Likewise for a caller that found nothing in its cache and does not ask why; of class
+    /// class_count() there are none. Never inlined, so that the hot path around it is.
+    [[nodiscard, gnu::noinline]] slot_record* take_or_null(std::size_t wanted) noexcept;
+
     /// Takes a slot out of this thread's cache; null when there is none. The hot path.
     ///
     /// Expects: `wanted <= class_count()`; the last has none.
@@ -261,7 +265,7 @@ private:
     [[nodiscard]] taken_slot search_class(std::size_t index, search how, priority who) noexcept;
     bool keep_for_reserve(slot_record& record) noexcept;
     [[nodiscard]] result<slot_record*> take_elsewhere(std::size_t wanted, priority who) noexcept;
-    void give_back_elsewhere(slot_record& record) noexcept;
+    [[gnu::noinline]] void give_back_elsewhere(slot_record& record) noexcept;
     /// Slots of a class that somebody holds; concurrent acquires and releases may be seen in part.
     [[nodiscard]] std::uint64_t in_use(std::size_t index) const noexcept {
         const class_stats counted = slabs_[index].stats();

@@ -132,7 +132,7 @@ private:
         if (slot_record* const cached = core_->take_cached(index)) [[likely]] {
             return buffer{cached};
         }
-        return acquire_from(index, priority::normal).value_or(buffer{});
+        return buffer{core_->take_or_null(index)};
     }
 
     [[nodiscard]] result<buffer> acquire_from(std::size_t index, priority who) const noexcept {
