@@ -10,7 +10,7 @@ namespace {
 
 using namespace zcpool;
 
-/// A registry of caches with two places in class 0.
+/// A registry of caches with places in class 0.
 struct fixture {
     fixture() { REQUIRE(sys::process_barrier::prepare().has_value()); }
     ~fixture() {
@@ -18,13 +18,14 @@ struct fixture {
         static_cast<void>(cache_owner::find(nullptr));
     }
 
-    [[nodiscard]] thread_cache* make() const {
-        thread_cache* const made = map_cache(2);
+    [[nodiscard]] thread_cache* make() {
+        thread_cache* const made = map_cache();
         REQUIRE(made != nullptr);
         made->home = pool;
-        auto* places = reinterpret_cast<magazine_pair::place*>(made + 1);
-        std::uninitialized_default_construct_n(places, 2);
-        made->classes[0].open({places, 2});
+        made->classes[0].open(magazines[0], magazines[1], 2);
+        for (slot_record& each : records) {
+            each.cache_key.store(thread_cache::key_of(pool), memory_order_relaxed);
+        }
         return made;
     }
     [[nodiscard]] thread_cache* enter() {
@@ -32,6 +33,7 @@ struct fixture {
     }
 
     std::array<slot_record, 2> records;
+    std::array<magazine, 2> magazines;
     pool_core* pool = reinterpret_cast<pool_core*>(this);
     cache_registry registry;
 };
@@ -66,11 +68,11 @@ TEST_CASE("cache_registry: while it is suspended nobody enters, and nobody has t
         [&](const thread_cache& each) { return f.registry.may_be_filled(each); },
         [](thread_cache&) {}));
     CHECK_FALSE(f.registry.may_be_filled(*cache));
-    CHECK_FALSE(cache->release(f.pool, f.records[0]));
+    CHECK_FALSE(cache->release(f.records[0]));
     f.registry.resume();
     REQUIRE(f.enter() == cache);  // reopened by its owner
     cache->gate.leave();
-    CHECK(cache->release(f.pool, f.records[0]));
+    CHECK(cache->release(f.records[0]));
     CHECK(cache->acquire(f.pool, 0) == f.records.data());
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include <support/catch.hpp>
@@ -9,50 +10,77 @@ namespace {
 
 using namespace zcpool;
 
+/// Two threads' magazines of three slots, and two between them.
 struct fixture {
-    explicit fixture(std::uint32_t magazines) { REQUIRE(tested.open(magazines).has_value()); }
+    fixture() {
+        REQUIRE(tested.open(2, 2, 3).has_value());
+        REQUIRE(tested.equip(first));
+        REQUIRE(tested.equip(second));
+    }
 
-    /// Pointers to `count` records from the `first` on.
-    [[nodiscard]] std::vector<slot_record*> slots(std::size_t first, std::size_t count) {
-        std::vector<slot_record*> made;
-        for (std::size_t i = first; i < first + count; ++i) {
-            made.push_back(&records[i]);
+    /// Releases three slots from the `from` on to a pair, whatever that takes.
+    void release(magazine_pair& to, std::size_t from) {
+        for (std::size_t i = from; i < from + 3; ++i) {
+            if (!to.release(records[i])) {
+                REQUIRE((to.swap_for_empty() || tested.relieve(to)));
+                REQUIRE(to.release(records[i]));
+            }
         }
-        return made;
     }
 
     std::vector<slot_record> records = std::vector<slot_record>(100);
-    std::array<slot_record*, magazine_capacity> into{};
     depot tested;
+    magazine_pair first;
+    magazine_pair second;
 };
 
-TEST_CASE("depot: gives out the magazine that was left last, whole", "[pool]") {
-    fixture f{3};
-    CHECK(f.tested.was_empty());
-    CHECK(f.tested.take(f.into) == 0);
-    CHECK(f.tested.put(f.slots(0, 31)));
-    CHECK(f.tested.put(f.slots(31, 2)));
-    CHECK(f.tested.slots() == 33);
-    CHECK_FALSE(f.tested.was_empty());
-    REQUIRE(f.tested.take(f.into) == 2);
-    CHECK(f.into[0] == &f.records[31]);
-    CHECK(f.into[1] == &f.records[32]);
-    REQUIRE(f.tested.take(f.into) == 31);
-    CHECK(f.into[30] == &f.records[30]);
-    CHECK(f.tested.slots() == 0);
-    CHECK(f.tested.take(f.into) == 0);
+TEST_CASE("depot: a pair for each thread there may be, and none for more", "[pool]") {
+    fixture f;
+    magazine_pair third;
+    CHECK_FALSE(f.tested.equip(third));
+    CHECK(third.capacity() == 0);
+    CHECK(f.first.capacity() == 3);
+    CHECK(&f.first.spare() != &f.second.spare());
+    depot none;
+    CHECK_FALSE(none.equip(third));
+    CHECK(none.slots() == 0);
 }
 
-TEST_CASE("depot: takes all of a magazine or, without room, nothing, and has room again later",
-          "[pool]") {
-    fixture f{2};
+TEST_CASE("depot: gives out the magazine that was left last, whole, without a copy", "[pool]") {
+    fixture f;
+    CHECK_FALSE(f.tested.refill(f.second));
+    for (std::size_t from = 0; from < 12; from += 3) {
+        f.release(f.first, from);
+    }
+    CHECK(f.tested.slots() == 6);
+    CHECK(f.first.count() == 6);
+    REQUIRE(f.tested.refill(f.second));
+    CHECK(f.tested.slots() == 3);
+    for (std::size_t i = 6; i-- > 3;) {
+        CHECK(f.second.acquire() == &f.records[i]);
+    }
+    CHECK(f.second.acquire() == nullptr);
+    REQUIRE(f.tested.refill(f.second));
+    CHECK(f.second.acquire() == &f.records[2]);
+    CHECK(f.tested.slots() == 0);
+    CHECK(f.second.count() == 2);
+}
+
+TEST_CASE("depot: without room a magazine stays where it is; there is room again later", "[pool]") {
+    fixture f;
     for (int round = 0; round < 3; ++round) {
-        CHECK(f.tested.put(f.slots(0, 4)));
-        CHECK(f.tested.put(f.slots(4, 4)));
-        CHECK_FALSE(f.tested.put(f.slots(8, 4)));
-        CHECK(f.tested.slots() == 8);
-        CHECK(f.tested.take(f.into) == 4);
-        CHECK(f.tested.take(f.into) == 4);
+        for (std::size_t from = 0; from < 12; from += 3) {
+            f.release(f.first, from);
+        }
+        CHECK_FALSE(f.tested.relieve(f.first));
+        CHECK(f.first.count() == 6);
+        CHECK(f.tested.slots() == 6);
+        std::array<slot_record*, magazine_capacity> into{};
+        CHECK(f.tested.take_out(into) == 3);
+        CHECK(f.tested.take_out(into) == 3);
+        CHECK(f.tested.take_out(into) == 0);
+        CHECK(f.first.take_out(into) == 3);
+        CHECK(f.first.take_out(into) == 3);
     }
 }
 

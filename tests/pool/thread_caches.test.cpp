@@ -64,11 +64,11 @@ std::vector<buffer> take_all(zcpool::pool_view pool) {
     return all;
 }
 
-TEST_CASE("thread_caches: a magazine is about 2 MiB, and no class is hoarded", "[pool]") {
+TEST_CASE("thread_caches: a magazine is about 4 MiB, and no class is hoarded", "[pool]") {
     CHECK(magazine_slots(4_KiB, 1 << 20) == 31);
     CHECK(magazine_slots(64_KiB, 4096) == 31);
-    CHECK(magazine_slots(256_KiB, 4096) == 8);
-    CHECK(magazine_slots(1_MiB, 4096) == 2);
+    CHECK(magazine_slots(256_KiB, 4096) == 16);
+    CHECK(magazine_slots(1_MiB, 4096) == 4);
     CHECK(magazine_slots(8_MiB, 4096) == 1);
     CHECK(magazine_slots(4_KiB, 15) == 0);
     CHECK(magazine_slots(4_KiB, 64) == 4);

@@ -191,12 +191,15 @@ private:
         if (owner_ == nullptr) {
             return;
         }
-        // sync(slice): acq_rel; the last one sees that all others have done reading.
-        if (owner_->references.fetch_sub(1, memory_order_acq_rel) != 1) {
+        // The only one need not count down: nobody is left who could make another.
+        // sync(slice): acquire; it sees that all others have done reading.
+        if (owner_->references.load(memory_order_acquire) != 1 &&
+            // sync(slice): acq_rel; the last one sees that all others have done reading.
+            owner_->references.fetch_sub(1, memory_order_acq_rel) != 1) {
             return;
         }
         if (in_pool()) {
-            record().core->give_back(record());
+            pool_core::give_back(record());
         } else {
             auto* foreign = static_cast<foreign_owner*>(owner_);
             foreign->destroy(foreign);

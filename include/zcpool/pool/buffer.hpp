@@ -29,15 +29,12 @@ public:
     buffer() noexcept = default;
     buffer(buffer&& other) noexcept
         : record_(std::exchange(other.record_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-    buffer& operator=(buffer&& other) noexcept {
-        if (this != &other) {
-            reset();
-            record_ = std::exchange(other.record_, nullptr);
-            size_ = std::exchange(other.size_, 0);
-        }
+    buffer& operator=(buffer other) noexcept {
+        std::swap(record_, other.record_);
+        std::swap(size_, other.size_);
         return *this;
     }
-    ~buffer() { reset(); }
+    ~buffer() { give_back(record_); }
 
     /// Whether it holds a slot.
     [[nodiscard]] explicit operator bool() const noexcept { return record_ != nullptr; }
@@ -94,17 +91,20 @@ public:
     /// Concurrency: lock-free while no slot_watch waits; any thread. The last handle of a pool that
     /// has gone unmaps its memory.
     void reset() noexcept {
-        if (record_ != nullptr) {
-            slot_record& record = *std::exchange(record_, nullptr);
-            size_ = 0;
-            record.core->give_back(record);
-        }
+        size_ = 0;
+        give_back(std::exchange(record_, nullptr));
     }
 
 private:
     friend class pool_view;
 
     explicit buffer(slot_record* record) noexcept : record_(record) {}
+
+    static void give_back(slot_record* record) noexcept {
+        if (record != nullptr) {
+            pool_core::give_back(*record);
+        }
+    }
 
     slot_record* record_ = nullptr;
     std::uint32_t size_ = 0;

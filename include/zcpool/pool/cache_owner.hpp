@@ -14,17 +14,22 @@
 
 namespace zcpool {
 
+/// Bytes from the beginning of its page to a cache. Slots begin on pages, and what a program
+/// touches first of each shares a few sets of the processor's cache with all other such places;
+/// what every acquire needs should not be pushed out by that.
+inline constexpr std::size_t cache_offset = 16 * cache_line;
+
 /// Maps memory for a cache, which a forked child sees wiped.
 ///
 /// Returns: null when there is no memory, or no way to have it wiped.
 /// Complexity: two system calls and a page fault or two; once for a thread and a pool.
-[[nodiscard]] inline thread_cache* map_cache(std::size_t places) noexcept {
-    const std::size_t bytes = align_up(thread_cache::bytes_for(places), page_size);
+[[nodiscard]] inline thread_cache* map_cache() noexcept {
+    constexpr std::size_t bytes = align_up(cache_offset + sizeof(thread_cache), page_size);
     auto memory = sys::mapping::anonymous(bytes);
     if (!memory || !memory->advise(0, bytes, MADV_WIPEONFORK)) {
         return nullptr;
     }
-    auto* made = new (memory->detach()) thread_cache{};
+    auto* made = new (memory->detach() + cache_offset) thread_cache{};
     made->mapped_bytes = bytes;
     return made;
 }
@@ -35,7 +40,7 @@ inline void give_up(thread_cache& cache, std::uint32_t side) noexcept {
     // sync(cache): acq_rel; what either side did comes before the memory goes, or is seen by the
     // thread that gets the cache next.
     if (cache.needed_by.fetch_and(~side, memory_order_acq_rel) == side) {
-        sys::mapping::unmap(reinterpret_cast<std::byte*>(&cache), bytes);
+        sys::mapping::unmap(reinterpret_cast<std::byte*>(&cache) - cache_offset, bytes);
     }
 }
 

@@ -62,13 +62,16 @@ public:
     }
 
     /// Likewise for a caller that found nothing in its cache and does not ask why; of class
-    /// class_count() there are none. Never inlined, so that the hot path around it is.
-    [[nodiscard, gnu::noinline]] slot_record* take_or_null(std::size_t wanted) noexcept;
+    /// class_count() there are none. Not inlined, so that the hot path around it is.
+    [[nodiscard, gnu::noinline]] slot_record* take_or_null(std::size_t wanted) noexcept {
+        return wanted == class_count_ ? nullptr
+                                      : take_elsewhere(wanted, priority::normal).value_or(nullptr);
+    }
 
     /// Takes a slot out of this thread's cache; null when there is none. The hot path.
     ///
     /// Expects: `wanted <= class_count()`; the last has none.
-    [[nodiscard]] slot_record* take_cached(std::size_t wanted) noexcept {
+    [[nodiscard, gnu::always_inline]] slot_record* take_cached(std::size_t wanted) noexcept {
         thread_cache* const cache = current_cache;
         return cache == nullptr ? nullptr : cache->acquire(this, wanted);
     }
@@ -105,15 +108,11 @@ public:
     void unpin() noexcept { drop_references(1); }
 
     /// Gives a slot up, to this thread's cache where it may. The last use of the record.
-    void give_back(slot_record& record) noexcept {
-        // relaxed: the last handle is the caller's. What was lent has to rest.
-        if (record.last_lent.load(memory_order_relaxed) == 0) [[likely]] {
-            thread_cache* const cache = current_cache;
-            if (cache != nullptr && cache->release(this, record)) {
-                return;
-            }
+    [[gnu::always_inline]] static void give_back(slot_record& record) noexcept {
+        thread_cache* const cache = current_cache;
+        if (cache == nullptr || !cache->release(record)) [[unlikely]] {
+            give_back_elsewhere(record);
         }
-        give_back_elsewhere(record);
     }
 
     /// Marks a slot as held by the kernel.
@@ -265,7 +264,11 @@ private:
     [[nodiscard]] taken_slot search_class(std::size_t index, search how, priority who) noexcept;
     bool keep_for_reserve(slot_record& record) noexcept;
     [[nodiscard]] result<slot_record*> take_elsewhere(std::size_t wanted, priority who) noexcept;
-    [[gnu::noinline]] void give_back_elsewhere(slot_record& record) noexcept;
+    // Not inlined, so that the hot path around it is.
+    [[gnu::noinline]] static void give_back_elsewhere(slot_record& record) noexcept {
+        record.core->give_back_slowly(record);
+    }
+    void give_back_slowly(slot_record& record) noexcept;
     /// Slots of a class that somebody holds; concurrent acquires and releases may be seen in part.
     [[nodiscard]] std::uint64_t in_use(std::size_t index) const noexcept {
         const class_stats counted = slabs_[index].stats();
@@ -297,11 +300,11 @@ private:
     alignas(cache_line) atomic<std::int64_t> references_{pool_object};
 };
 
-inline void pool_core::give_back_elsewhere(slot_record& record) noexcept {
+inline void pool_core::give_back_slowly(slot_record& record) noexcept {
     if (guard_.in_creator()) {
         const std::size_t index = to_number(record.size_class);
-        // relaxed: as in give_back().
-        if (record.last_lent.load(memory_order_relaxed) == 0) {
+        // relaxed: the last handle is the caller's.
+        if (record.cache_key.load(memory_order_relaxed) != no_gate) {
             if (caches_.release(record)) {
                 return;
             }

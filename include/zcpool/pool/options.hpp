@@ -38,7 +38,7 @@ enum class priority : std::uint8_t {
 /// Whether threads keep free slots of their own between acquires.
 enum class cache_policy : std::uint8_t {
     none,    ///< every acquire and release goes to the shared free store
-    thread,  ///< about 4 MiB of each class a thread, where the class has 16 slots or more
+    thread,  ///< about 8 MiB of each class a thread, where the class has 16 slots or more
 };
 
 /// How a pool type behaves: named members with defaults, fixed at compile time.

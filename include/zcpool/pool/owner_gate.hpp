@@ -17,14 +17,20 @@
 
 namespace zcpool {
 
+/// What a gate may be open for.
+using gate_key = std::uintptr_t;
+
+/// What no gate is ever open for.
+inline constexpr gate_key no_gate = 2;
+
 /// The gate. Zeroed memory is a closed one with nobody inside, which is what a forked child sees.
 ///
 /// Sharing: enter(), leave(), hold() and reopen() by the owner; the rest by any thread.
 template <template <class> class Atomic = atomic, class Barrier = sys::process_barrier>
 class basic_owner_gate {
 public:
-    /// What the gate is open for; never one of the two below.
-    using key = std::uintptr_t;
+    /// What the gate is open for; never one of those below.
+    using key = gate_key;
     static constexpr key closed = 0;   ///< nobody may enter, until the owner opens it again
     static constexpr key claimed = 1;  ///< somebody else is at what lies behind
 

@@ -58,6 +58,8 @@ public:
             if (!word.grant(record.generation, me, kernel_holder)) {
                 return false;
             }
+            // relaxed: seen by the last holder, for whom this one drops its slice.
+            record.cache_key.store(no_gate, memory_order_relaxed);
             // sync(lent): acq_rel; only who finds 0 counts, and the last holder sees the mark.
             if (record.last_lent.exchange(now, memory_order_acq_rel) == 0) {
                 add(counters_->lent);

@@ -256,24 +256,26 @@ private:
         if (!generation) {
             return nullptr;
         }
-        records_[slot].generation = *generation;
-        return &records_[slot];
+        return own(slot, *generation);
+    }
+
+    /// This process's record of a slot that it has just got for itself.
+    [[nodiscard]] slot_record* own(std::uint32_t slot, std::uint32_t generation) noexcept {
+        slot_record& record = records_[slot];
+        record.generation = generation;
+        // relaxed: the record is its owner's alone.
+        record.cache_key.store(reinterpret_cast<std::uintptr_t>(record.core), memory_order_relaxed);
+        return &record;
     }
 
     [[nodiscard]] renewal clean(std::uint32_t slot, holder_set me) noexcept {
         return slot < layout_.slots ? renewer_.clean(slot, word(slot), me) : renewal::lost;
     }
 
-    /// Makes a cleaned slot the cleaner's.
-    [[nodiscard]] slot_record* own_cleaned(std::uint32_t slot, holder_set me) noexcept {
-        records_[slot].generation = word(slot).finish_cleaning(me);
-        return &records_[slot];
-    }
-
     [[nodiscard]] taken_slot take_resting(holder_set me) noexcept {
         for (auto i = resting_.pop(); i != no_index; i = resting_.pop()) {
             switch (clean(i, me)) {
-                case renewal::cleaned: return {own_cleaned(i, me)};
+                case renewal::cleaned: return {own(i, word(i).finish_cleaning(me))};
                 case renewal::over_budget: resting_.push(i); return {};  // the sweep says when
                 case renewal::failed:                                    // the sweep tries it again
                 case renewal::lost: break;
@@ -320,7 +322,7 @@ private:
                         (status.state != slot_state::quarantine ||
                          !std::exchange(quarantine_tried, true)))) {
                 switch (clean(i, me)) {
-                    case renewal::cleaned: return {own_cleaned(i, me)};
+                    case renewal::cleaned: return {own(i, word(i).finish_cleaning(me))};
                     case renewal::over_budget: look_again(renewer_.period()); break;
                     case renewal::failed: quarantine_tried = true; [[fallthrough]];
                     case renewal::lost: look_again(short_while); break;

@@ -11,6 +11,7 @@
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
 #include <zcpool/pool/lent_budget.hpp>
+#include <zcpool/pool/owner_gate.hpp>
 
 namespace zcpool {
 
@@ -44,6 +45,9 @@ struct alignas(cache_line) slot_record : slice_owner {
     atomic<lent_stamp> last_lent{0};        ///< by this process, in this generation; 0: not
     std::byte* data = nullptr;
     pool_core* core = nullptr;
+    /// What the gate of a thread cache is open for that may keep the slot when it is released: its
+    /// pool; `no_gate` once somebody beside this process can read it, and it has to go by its word.
+    atomic<gate_key> cache_key{no_gate};
 };
 static_assert(sizeof(slot_record) == cache_line,
               "two slots of one record line would slow each other down");

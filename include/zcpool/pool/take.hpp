@@ -90,11 +90,6 @@ inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted, priori
     return found.record;
 }
 
-inline slot_record* pool_core::take_or_null(std::size_t wanted) noexcept {
-    return wanted == class_count_ ? nullptr
-                                  : take_elsewhere(wanted, priority::normal).value_or(nullptr);
-}
-
 inline result<slot_record*> pool_core::take_until(std::size_t wanted,
                                                   sys::clock::time_point deadline,
                                                   priority who) noexcept {

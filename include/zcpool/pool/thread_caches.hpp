@@ -24,11 +24,11 @@
 
 namespace zcpool {
 
-/// Slots in a magazine of a class: about 2 MiB, because what recirculates should lie between the L2
+/// Slots in a magazine of a class: about 4 MiB, because what recirculates should lie between the L2
 /// cache and well under the L3; 0, none, for classes so small that a few threads would hoard them.
 [[nodiscard]] constexpr std::uint32_t magazine_slots(std::size_t slot_bytes,
                                                      std::uint32_t slots) noexcept {
-    constexpr std::size_t magazine_bytes = std::size_t{2} << 20;
+    constexpr std::size_t magazine_bytes = std::size_t{4} << 20;
     const auto by_bytes =
         std::clamp<std::size_t>(magazine_bytes / slot_bytes, 1, magazine_capacity);
     return static_cast<std::uint32_t>(std::min<std::size_t>(by_bytes, slots / 16));
@@ -59,9 +59,9 @@ public:
             part.magazine = magazine_slots(layout.slot_bytes, layout.slots);
             if (part.magazine != 0) {
                 // A half of the slots may be in threads, a quarter between them.
-                // relaxed: no thread has a cache yet.
-                part.pairs_left.store(layout.slots / 2 / (2 * part.magazine), memory_order_relaxed);
-                if (auto done = part.between.open(layout.slots / 4 / part.magazine); !done) {
+                if (auto done = part.between.open(layout.slots / 2 / (2 * part.magazine),
+                                                  layout.slots / 4 / part.magazine, part.magazine);
+                    !done) {
                     return done;
                 }
             }
@@ -82,13 +82,12 @@ public:
         }
         magazine_pair& here = cache->classes[index];
         slot_record* taken = here.acquire();
-        if (taken == nullptr && here.batch() != 0) {
-            batch slots;
-            std::size_t count = parts_[index].between.take(slots);
-            if (count == 0) {
-                count = slabs_[index].take_many(me_, std::span{slots}.first(here.batch()));
+        if (taken == nullptr && here.capacity() != 0) {
+            if (!here.swap_for_full() && !parts_[index].between.refill(here)) {
+                batch slots;
+                const auto wanted = std::span{slots}.first(here.capacity());
+                here.fill(wanted.first(slabs_[index].take_many(me_, wanted)));
             }
-            here.fill(std::span{slots}.first(count));
             taken = here.acquire();
         }
         cache->gate.leave();
@@ -105,12 +104,11 @@ public:
         }
         magazine_pair& here = cache->classes[index];
         bool kept = here.release(record);
-        if (!kept && here.batch() != 0) {
-            batch slots;
-            const auto full = std::span{slots}.first(here.batch());
-            here.shed(full);
-            if (!parts_[index].between.put(full)) {
-                give_back(index, full);
+        if (!kept && here.capacity() != 0) {
+            if (!here.swap_for_empty() && !parts_[index].between.relieve(here)) {
+                batch slots;
+                give_back(index, std::span{slots}.first(here.take_out(slots)));
+                static_cast<void>(here.swap_for_empty());
             }
             kept = here.release(record);
         }
@@ -174,7 +172,7 @@ public:
     void empty(thread_cache& cache, std::size_t first, std::size_t last) noexcept {
         batch slots;
         for (std::size_t index = first; index < last; ++index) {
-            while (const std::size_t count = cache.classes[index].shed(slots)) {
+            while (const std::size_t count = cache.classes[index].take_out(slots)) {
                 give_back(index, std::span{slots}.first(count));
             }
         }
@@ -185,7 +183,6 @@ private:
 
     struct class_part {
         std::uint32_t magazine = 0;  ///< slots in one; 0: no caches
-        atomic<std::uint32_t> pairs_left;
         depot between;
     };
 
@@ -196,41 +193,16 @@ private:
     }
 
     [[nodiscard]] thread_cache* make() noexcept {
-        std::array<std::size_t, max_classes> places{};
-        std::size_t sum = 0;
-        for (std::size_t index = 0; index < slabs_.size(); ++index) {
-            if (parts_[index].magazine != 0 && take_one(parts_[index].pairs_left)) {
-                places[index] = std::size_t{2} * parts_[index].magazine;
-                sum += places[index];
+        thread_cache* const made = map_cache();
+        if (made != nullptr) {
+            made->home = pool_;
+            made->caches = this;
+            for (std::size_t index = 0; index < slabs_.size(); ++index) {
+                // Without magazines, where there are none left, a class goes to the slab.
+                static_cast<void>(parts_[index].between.equip(made->classes[index]));
             }
-        }
-        thread_cache* const made = map_cache(sum);
-        if (made == nullptr) {
-            return nullptr;
-        }
-        made->home = pool_;
-        made->caches = this;
-        auto* place = reinterpret_cast<magazine_pair::place*>(made + 1);
-        for (std::size_t index = 0; index < slabs_.size(); ++index) {
-            std::uninitialized_default_construct_n(place, places[index]);
-            made->classes[index].open({place, places[index]});
-            place += places[index];
         }
         return made;
-    }
-
-    /// Takes one of what is left.
-    [[nodiscard]] static bool take_one(atomic<std::uint32_t>& left) noexcept {
-        // relaxed: an account.
-        std::uint32_t found = left.load(memory_order_relaxed);
-        while (found != 0) {
-            // relaxed: as above.
-            if (left.compare_exchange_weak(found, found - 1, memory_order_relaxed,
-                                           memory_order_relaxed)) {
-                return true;
-            }
-        }
-        return false;
     }
 
     void give_back(std::size_t index, std::span<slot_record* const> slots) noexcept {
@@ -245,7 +217,7 @@ private:
         batch slots;
         for (std::size_t index = first; index < last; ++index) {
             while (parts_[index].magazine != 0) {
-                const std::size_t count = parts_[index].between.take(slots);
+                const std::size_t count = parts_[index].between.take_out(slots);
                 if (count == 0) {
                     break;
                 }
