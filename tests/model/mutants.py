@@ -99,40 +99,70 @@ MUTANTS = [
 
     # ---- the ring; all its orders are relaxed
     Mutant("ring: push overwrites", "index_ring", "n2 n4",
-           edit(RING, "content = cells_[cell_of(tail)].exchange(content, memory_order_relaxed);",
-                "cells_[cell_of(tail)].store(content, memory_order_relaxed); content = 0;")),
-    Mutant("ring: what is displaced is dropped", "index_ring", "search_displaced",
-           edit(RING, "if (content == 0 || !win_tail(tail))", "if (true)")),
+           edit(RING, "        while (!mine.compare_exchange_strong(found, ready | (index + 1), "
+                      "memory_order_relaxed,\n"
+                      "                                             memory_order_relaxed)) {",
+                "        mine.store(ready | (index + 1), memory_order_relaxed);\n"
+                "        while (false) {")),
+    Mutant("ring: a writer overwrites what a late reader left", "index_ring", "search_late_reader",
+           edit(RING, "                return put_outcome::taken;", "                continue;")),
+    Mutant("ring: a writer does not see that its reader went by", "index_ring",
+           "search_late_writer",
+           edit(RING, "                return put_outcome::passed;", "                continue;")),
+    Mutant("ring: a reader leaves no later lap", "index_ring", "search_late_writer",
+           edit(RING, "exchange(ready_for(head + cells_.size()), memory_order_relaxed)",
+                "exchange(ready_for(head), memory_order_relaxed)")),
+    Mutant("ring: laps compared as numbers", "index_ring", "search_late_writer_wrap",
+           edit(RING, "static_cast<std::int32_t>((found >> 32) - (ready >> 32)) > 0",
+                "(found >> 32) > (ready >> 32)")),
     Mutant("ring: pop leaves the content", "index_ring", "n2",
-           edit(RING, "cells_[cell_of(head)].exchange(0, memory_order_relaxed)",
-                "cells_[cell_of(head)].load(memory_order_relaxed)")),
+           edit(RING, "exchange(ready_for(head + cells_.size()), memory_order_relaxed)",
+                "load(memory_order_relaxed)")),
     Mutant("ring: pop in two steps", "index_ring", "n2 n4",
-           edit(RING, "const auto content = cells_[cell_of(head)].exchange(0, "
+           edit(RING, "            const std::uint64_t found =\n"
+                      "                cell_of(head).exchange(ready_for(head + cells_.size()), "
                       "memory_order_relaxed);",
-                "const auto content = cells_[cell_of(head)].load(memory_order_relaxed);"
-                " cells_[cell_of(head)].store(0, memory_order_relaxed);")),
-    Mutant("ring: pop goes beyond the tail", "index_ring", "n2 n4",
-           edit(RING, "if (waiting <= 0)", "if (waiting == 0)")),
+                "            const std::uint64_t found = cell_of(head).load(memory_order_relaxed);"
+                " cell_of(head).store(ready_for(head + cells_.size()), memory_order_relaxed);")),
+    Mutant("ring: pop drops what is of another lap", "index_ring", "n2 n4",
+           edit(RING, "if (index_in(found) != 0) {\n                return index_in(found) - 1;",
+                "if (index_in(found) != 0 && found >> 32 == ready_for(head) >> 32) {\n"
+                "                return index_in(found) - 1;")),
+    Mutant("ring: pop goes beyond the tail", "index_ring", "search_full search_in_order n2",
+           edit(RING, "if (waiting <= 0) {", "if (waiting == 0) {")),
     Mutant("ring: positions compared as numbers", "index_ring", "wrap",
-           edit(RING, "if (waiting <= 0)", "if (tail <= head)")),
+           edit(RING, "if (waiting <= 0) {", "if (tail <= head) {")),
     Mutant("ring: positions compared as signed numbers", "index_ring", "wrap_sign",
-           edit(RING, "if (waiting <= 0)",
-                "if (static_cast<std::int64_t>(tail) <= static_cast<std::int64_t>(head))")),
-    Mutant("ring: one cell too many", "index_ring", "search_full",
-           edit(RING, "memory_order_relaxed) >= cells_.size())",
-                "memory_order_relaxed) > cells_.size())")),
+           edit(RING, "if (waiting <= 0) {",
+                "if (static_cast<std::int64_t>(tail) <= static_cast<std::int64_t>(head)) {")),
+    Mutant("ring: a full ring accepts and forgets", "index_ring", "search_full",
+           edit(RING, "memory_order_relaxed);\n                return false;",
+                "memory_order_relaxed);\n                return true;")),
     Mutant("ring: cells not by position", "index_ring", "search_in_order",
-           edit(RING, "return position & (cells_.size() - 1);",
-                "return position & (cells_.size() - 1) & ~std::size_t{1};")),
-    Equivalent("ring: full at the first look",
-               "push() may answer that the ring is full to a thread with an old view; the second "
-               "look makes that rarer, and even it may see the old tail",
-               edit(RING, "now != tail) {", "now != tail && false) {")),
+           edit(RING, "position & (cells_.size() - 1);",
+                "position & (cells_.size() - 1) & ~std::uint64_t{1};")),
+    Mutant("ring: the tail is not brought up to the head", "index_ring", "n1 n2",
+           edit(RING, "if (waiting < 0) {", "if (false) {")),
+    Equivalent("ring: a refused writer keeps its position",
+               "readers pass a position by whose writer did not come; with it the order is kept "
+               "as long as somebody pushes into a full ring",
+               edit(RING, "positions_->tail.compare_exchange_strong(mine, tail, "
+                          "memory_order_relaxed,\n"
+                          "                                                         "
+                          "memory_order_relaxed);", "")),
+    Equivalent("ring: a known tail that was wrong stays",
+               "readers win positions in vain, and writers find later laps in their cells and take "
+               "others; it would cost time, at most two laps an operation",
+               edit(RING, "            if (known != 0) {\n"
+                          "                // relaxed: its writer has not come, or what was known "
+                          "is not so: look again.\n"
+                          "                positions_->known_tail.store(0, memory_order_relaxed);\n"
+                          "            }\n", "")),
     Equivalent("ring: no lap is skipped",
-               "more than a lap between the positions comes from an old head, whose "
-               "compare-exchange fails, or from a scribbled one, which then is followed by steps "
-               "of one: slower, and each cell is still taken by one exchange",
-               edit(RING, "? tail - cells_.size()", "? head + 1")),
+               "more than a lap between the positions comes from an old head, from writers that "
+               "took others, or from a scribbled one; each cell is still taken by one exchange, "
+               "only after more steps",
+               edit(RING, "if (waiting <= lap) {", "if (waiting <= lap || true) {")),
 
     # ---- the stack
     Mutant("stack: push relaxed", "index_stack", "n1 n3",
