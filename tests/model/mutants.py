@@ -28,6 +28,7 @@ RING = "ring/index_ring.hpp"
 STACK = "ring/index_stack.hpp"
 WORD = "pool/slot_word.hpp"
 WAITING = "pool/waiting.hpp"
+GATE = "pool/owner_gate.hpp"
 
 
 def edit(header, old, new):
@@ -164,6 +165,10 @@ MUTANTS = [
                "only after more steps",
                edit(RING, "if (waiting <= lap) {", "if (waiting <= lap || true) {")),
 
+    # ---- the ring that was not kept, as it is: more threads than indices, and readers that died
+    Mutant("scq: empty only when it is", "scq", "n2_found"),
+    Mutant("scq: readers that died do no harm", "scq", "worn"),
+
     # ---- the stack
     Mutant("stack: push relaxed", "index_stack", "n1 n3",
            edit(STACK, "memory_order_release, memory_order_relaxed",
@@ -190,6 +195,62 @@ MUTANTS = [
                "Relacy takes both orders for relaxed where the first is",
                edit(STACK, "changed(found, below), memory_order_acquire,",
                     "changed(found, below), memory_order_relaxed,")),
+
+    # ---- the gate of thread caches
+    Mutant("gate: no barrier on the owner's side", "owner_gate", "claims",
+           edit(GATE, "        Barrier::light();\n", "")),
+    Mutant("gate: the owner's barrier does nothing", "owner_gate", "no_light"),
+    Mutant("gate: the claimer's barrier does nothing", "owner_gate", "no_heavy"),
+    Mutant("gate: the owner looks before it says that it is inside", "owner_gate", "claims",
+           edit(GATE, "        hold();\n        // sync(gate): acquire; sees what the last claimer "
+                      "left.\n        if (state_.load(memory_order_acquire) == wanted)",
+                "        const bool is_open = state_.load(memory_order_acquire) == wanted;\n"
+                "        hold();\n        if (is_open)")),
+    Mutant("gate: the owner does not look", "owner_gate", "claims",
+           edit(GATE, "if (state_.load(memory_order_acquire) == wanted)", "if (true)")),
+    Mutant("gate: enter relaxed", "owner_gate", "claims",
+           edit(GATE, "state_.load(memory_order_acquire) == wanted",
+                "state_.load(memory_order_relaxed) == wanted")),
+    Mutant("gate: leave relaxed", "owner_gate", "claims",
+           edit(GATE, "inside_.store(0, memory_order_release)",
+                "inside_.store(0, memory_order_relaxed)")),
+    Mutant("gate: was_left relaxed", "owner_gate", "claims",
+           edit(GATE, "inside_.load(memory_order_acquire) == 0",
+                "inside_.load(memory_order_relaxed) == 0")),
+    Mutant("gate: claim relaxed", "owner_gate", "claims",
+           edit(GATE, "compare_exchange_weak(found, claimed, memory_order_seq_cst,",
+                "compare_exchange_weak(found, claimed, memory_order_relaxed,")),
+    Mutant("gate: release relaxed", "owner_gate", "claims",
+           edit(GATE, "state_.store(next, memory_order_seq_cst)",
+                "state_.store(next, memory_order_relaxed)")),
+    Mutant("gate: was acquires only", "owner_gate", "suspension",
+           edit(GATE, "state_.load(memory_order_seq_cst)", "state_.load(memory_order_acquire)")),
+    Mutant("gate: reopen relaxed", "owner_gate", "claims suspension",
+           edit(GATE, "compare_exchange_strong(expected, wanted, memory_order_seq_cst,",
+                "compare_exchange_strong(expected, wanted, memory_order_relaxed,")),
+    Mutant("gate: reopen acq_rel", "owner_gate", "suspension",
+           edit(GATE, "compare_exchange_strong(expected, wanted, memory_order_seq_cst,",
+                "compare_exchange_strong(expected, wanted, memory_order_acq_rel,")),
+    Mutant("gate: reopen opens a claimed gate", "owner_gate", "claims suspension",
+           edit(GATE, "        key expected = closed;\n",
+                "        key expected = state_.load(memory_order_relaxed);\n")),
+    Mutant("gate: close does not close", "owner_gate", "suspension",
+           edit(GATE, "compare_exchange_strong(was_open_for, closed, memory_order_acq_rel,",
+                "compare_exchange_strong(was_open_for, was_open_for, memory_order_acq_rel,")),
+    Mutant("gate: close relaxed", "owner_gate", "suspension claims",
+           edit(GATE, "compare_exchange_strong(was_open_for, closed, memory_order_acq_rel,",
+                "compare_exchange_strong(was_open_for, closed, memory_order_relaxed,")),
+    Mutant("gate: claim acq_rel", "owner_gate", "claims suspension",
+           edit(GATE, "compare_exchange_weak(found, claimed, memory_order_seq_cst,",
+                "compare_exchange_weak(found, claimed, memory_order_acq_rel,")),
+    Mutant("gate: release releases only", "owner_gate", "claims suspension",
+           edit(GATE, "state_.store(next, memory_order_seq_cst)",
+                "state_.store(next, memory_order_release)")),
+    Mutant("depot: a magazine's slots are not released", "owner_gate", "depot",
+           edit(STACK, "memory_order_release, memory_order_relaxed",
+                "memory_order_relaxed, memory_order_relaxed")),
+    Mutant("depot: a magazine comes back unseen", "owner_gate", "depot",
+           edit(STACK, "((top >> 32) + 1) << 32", "(top >> 32) << 32")),
 
     # ---- the slot word
     Mutant("word: claim relaxed", "slot_word", "mixed",

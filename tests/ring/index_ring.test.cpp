@@ -151,8 +151,8 @@ TEST_CASE("index_ring: neighbours lie on different cache lines, and each in a ce
     for (std::uint32_t i = 0; i < 1024; ++i) {
         REQUIRE(owned.ring.push(i));
         std::size_t place = 0;
-        while (place < 1024 && static_cast<std::uint32_t>(owned.cells[place].load(
-                                   std::memory_order_relaxed)) != i + 1) {
+        while (place < 1024 && static_cast<std::uint32_t>(
+                                   owned.cells[place].load(std::memory_order_relaxed)) != i + 1) {
             ++place;
         }
         REQUIRE(place < 1024);

@@ -204,9 +204,8 @@ private:
             // More than there are cells: our head is old, writers passed some by, or another
             // process scribbled. Only a lap is worth a look.
             // relaxed: no content moves with it.
-            if (positions_->head.compare_exchange_weak(head, tail - cells_.size(),
-                                                       memory_order_relaxed,
-                                                       memory_order_relaxed)) {
+            if (positions_->head.compare_exchange_weak(
+                    head, tail - cells_.size(), memory_order_relaxed, memory_order_relaxed)) {
                 return true;
             }
         }
