@@ -130,8 +130,8 @@ TEST_CASE("shared memory: two threads at two addresses share slots without a mee
     while (ring.pop() != no_index) {
         ++left;
     }
-    for (const auto& cell : second.block->cells) {  // what a late writer left behind
-        left += cell.load(std::memory_order_relaxed) != 0 ? 1 : 0;
+    for (const auto& cell : second.block->cells) {  // where a reader was late for a lap
+        left += static_cast<std::uint32_t>(cell.load(std::memory_order_relaxed)) != 0 ? 1 : 0;
     }
     CHECK(left == slots);
 }

@@ -99,9 +99,9 @@ public:
             if (outcome == put_outcome::taken &&
                 static_cast<std::int64_t>(tail - positions_->head.load(memory_order_relaxed)) >=
                     static_cast<std::int64_t>(cells_.size())) {
+                std::uint64_t mine = tail + 1;
                 // relaxed: gives the position back, unless somebody has won the next; then readers
                 // pass it by.
-                std::uint64_t mine = tail + 1;
                 positions_->tail.compare_exchange_strong(mine, tail, memory_order_relaxed,
                                                          memory_order_relaxed);
                 return false;
@@ -189,9 +189,9 @@ private:
             const auto waiting = static_cast<std::int64_t>(tail - head);
             const auto lap = static_cast<std::int64_t>(cells_.size());
             if (waiting <= 0) {
-                // relaxed: no content moves with it. Where readers won positions beyond the tail,
-                // writers are spared the way through them.
                 if (waiting < 0) {
+                    // relaxed: no content moves with it. Readers won positions beyond the tail:
+                    // spares writers the way through them.
                     positions_->tail.compare_exchange_strong(tail, head, memory_order_relaxed,
                                                              memory_order_relaxed);
                 }
