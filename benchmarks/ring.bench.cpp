@@ -268,6 +268,7 @@ void bench::register_benchmarks() {
         ->Iterations(1)
         ->UseManualTime();
     all_rows<own_store>();
+    all_rows<own_stack>();
     rows_of_queue<own_ring>();
     one_thread<bare_array>();
     rows_of_queue<scq>();

@@ -25,12 +25,26 @@ class own_store {
 public:
     static constexpr const char* name = "zcpool::bitmap_store";
     void push(std::uint32_t index) noexcept { store_.push(index); }
-    [[nodiscard]] std::uint32_t pop() noexcept { return store_.pop(); }
+    [[nodiscard]] std::uint32_t pop() noexcept { return store_.pop(zcpool::thread_start()); }
 
 private:
     alignas(64) std::array<zcpool::bitmap_store::word,
                            zcpool::bitmap_store::words_for(ring_capacity)> memory_;
     zcpool::bitmap_store store_{memory_, ring_capacity};
+};
+
+/// The other candidate for the hot store, which hands over magazines: a tagged stack. Slots could
+/// not wait in it, as sweeps claim them behind its back.
+class own_stack {
+public:
+    static constexpr const char* name = "zcpool::index_stack";
+    void push(std::uint32_t index) noexcept { stack_.push(index); }
+    [[nodiscard]] std::uint32_t pop() noexcept { return stack_.pop(); }
+
+private:
+    alignas(64) zcpool::index_stack::top_word top_;
+    alignas(64) std::array<zcpool::index_stack::link, ring_capacity> links_;
+    zcpool::index_stack stack_{top_, links_};
 };
 
 /// zcpool's ring, in memory of its own.

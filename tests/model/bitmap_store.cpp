@@ -20,9 +20,9 @@ struct watched_store {
         RL_ASSERT(inside[index] == 1);
         hints.push(index);
     }
-    /// Pops an index, which then is the caller's alone.
+    /// Pops an index, which then is the caller's alone. Each thread begins at another leaf.
     std::uint32_t pop() {
-        const auto index = hints.pop();
+        const auto index = hints.pop(this_thread());
         if (index != zcpool::no_index) {
             RL_ASSERT(index < Capacity);
             RL_ASSERT(inside[index] == 1);
@@ -39,7 +39,7 @@ struct watched_store {
         hints.push_many(indices);
     }
     std::size_t pop_many(std::span<std::uint32_t> into) {
-        const auto count = hints.pop_many(into);
+        const auto count = hints.pop_many(into, this_thread());
         RL_ASSERT(count <= into.size());
         for (const auto index : into.first(count)) {
             RL_ASSERT(index < Capacity);

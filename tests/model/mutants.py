@@ -28,6 +28,7 @@ RING = "ring/index_ring.hpp"
 STACK = "ring/index_stack.hpp"
 WORD = "pool/slot_word.hpp"
 WAITING = "pool/waiting.hpp"
+GATE = "pool/owner_gate.hpp"
 
 
 def edit(header, old, new):
@@ -68,71 +69,105 @@ MUTANTS = [
                 "<< (leaf % 64)), memory_order_relaxed)")),
     Mutant("store: retract does not look again", "bitmap_store", "n2",
            edit(STORE, "        // relaxed: ordered behind the acquire above.\n"
-                       "        if (leaves_[leaf].load(memory_order_relaxed) != 0) {",
+                       "        if (leaf_at(leaf).load(memory_order_relaxed) != 0) {",
                 "        if (false) {")),
     Mutant("store: retract looks before it clears", "bitmap_store", "n2",
            edit(STORE, "        summaries_[leaf / 64].fetch_and(",
-                "        const bool some = leaves_[leaf].load(memory_order_relaxed) != 0;\n"
+                "        const bool some = leaf_at(leaf).load(memory_order_relaxed) != 0;\n"
                 "        summaries_[leaf / 64].fetch_and("),
            edit(STORE, "        // relaxed: ordered behind the acquire above.\n"
-                       "        if (leaves_[leaf].load(memory_order_relaxed) != 0) {",
+                       "        if (leaf_at(leaf).load(memory_order_relaxed) != 0) {",
                 "        if (some) {")),
     Mutant("store: push announces nothing", "bitmap_store", "n1",
            edit(STORE, "fetch_or(bits, memory_order_relaxed) == 0",
                 "fetch_or(bits, memory_order_relaxed) == 1")),
     Mutant("store: push in two steps", "bitmap_store", "n2",
-           edit(STORE, "leaves_[leaf].fetch_or(bits, memory_order_relaxed) == 0",
-                "[&] { auto now = leaves_[leaf].load(memory_order_relaxed);"
-                " leaves_[leaf].store(now | bits, memory_order_relaxed); return now; }() == 0")),
+           edit(STORE, "leaf_at(leaf).fetch_or(bits, memory_order_relaxed) == 0",
+                "[&] { auto now = leaf_at(leaf).load(memory_order_relaxed);"
+                " leaf_at(leaf).store(now | bits, memory_order_relaxed); return now; }() == 0")),
     Mutant("store: pop in two steps", "bitmap_store", "n2",
-           edit(STORE, "leaves_[leaf].fetch_and(~wanted, memory_order_relaxed)",
-                "[&] { auto now = leaves_[leaf].load(memory_order_relaxed);"
-                " leaves_[leaf].store(now & ~wanted, memory_order_relaxed); return now; }()")),
+           edit(STORE, "leaf_at(leaf).fetch_and(~wanted, memory_order_relaxed)",
+                "[&] { auto now = leaf_at(leaf).load(memory_order_relaxed);"
+                " leaf_at(leaf).store(now & ~wanted, memory_order_relaxed); return now; }()")),
     Mutant("store: pop takes what another took", "bitmap_store", "n1",
            edit(STORE, "taken = before & wanted", "taken = wanted")),
     Mutant("store: pop clears more than it takes", "bitmap_store", "batches",
            edit(STORE, "fetch_and(~wanted, memory_order_relaxed)",
                 "fetch_and(~bits, memory_order_relaxed)")),
     Mutant("store: rebuild does nothing", "bitmap_store", "deaths",
-           edit(STORE, "            if (leaves_[leaf].load(memory_order_relaxed) != 0) {",
+           edit(STORE, "            if (leaf_at(leaf).load(memory_order_relaxed) != 0) {",
                 "            if (false) {")),
 
     # ---- the ring; all its orders are relaxed
     Mutant("ring: push overwrites", "index_ring", "n2 n4",
-           edit(RING, "content = cells_[cell_of(tail)].exchange(content, memory_order_relaxed);",
-                "cells_[cell_of(tail)].store(content, memory_order_relaxed); content = 0;")),
-    Mutant("ring: what is displaced is dropped", "index_ring", "search_displaced",
-           edit(RING, "if (content == 0 || !win_tail(tail))", "if (true)")),
+           edit(RING, "        while (!mine.compare_exchange_strong(found, ready | (index + 1), "
+                      "memory_order_relaxed,\n"
+                      "                                             memory_order_relaxed)) {",
+                "        mine.store(ready | (index + 1), memory_order_relaxed);\n"
+                "        while (false) {")),
+    Mutant("ring: a writer overwrites what a late reader left", "index_ring", "search_late_reader",
+           edit(RING, "                return put_outcome::taken;", "                continue;")),
+    Mutant("ring: a writer does not see that its reader went by", "index_ring",
+           "search_late_writer",
+           edit(RING, "                return put_outcome::passed;", "                continue;")),
+    Mutant("ring: a reader leaves no later lap", "index_ring", "search_late_writer",
+           edit(RING, "exchange(ready_for(head + cells_.size()), memory_order_relaxed)",
+                "exchange(ready_for(head), memory_order_relaxed)")),
+    Mutant("ring: laps compared as numbers", "index_ring", "search_late_writer_wrap",
+           edit(RING, "static_cast<std::int32_t>((found >> 32) - (ready >> 32)) > 0",
+                "(found >> 32) > (ready >> 32)")),
     Mutant("ring: pop leaves the content", "index_ring", "n2",
-           edit(RING, "cells_[cell_of(head)].exchange(0, memory_order_relaxed)",
-                "cells_[cell_of(head)].load(memory_order_relaxed)")),
+           edit(RING, "exchange(ready_for(head + cells_.size()), memory_order_relaxed)",
+                "load(memory_order_relaxed)")),
     Mutant("ring: pop in two steps", "index_ring", "n2 n4",
-           edit(RING, "const auto content = cells_[cell_of(head)].exchange(0, "
+           edit(RING, "            const std::uint64_t found =\n"
+                      "                cell_of(head).exchange(ready_for(head + cells_.size()), "
                       "memory_order_relaxed);",
-                "const auto content = cells_[cell_of(head)].load(memory_order_relaxed);"
-                " cells_[cell_of(head)].store(0, memory_order_relaxed);")),
-    Mutant("ring: pop goes beyond the tail", "index_ring", "n2 n4",
-           edit(RING, "if (waiting <= 0)", "if (waiting == 0)")),
+                "            const std::uint64_t found = cell_of(head).load(memory_order_relaxed);"
+                " cell_of(head).store(ready_for(head + cells_.size()), memory_order_relaxed);")),
+    Mutant("ring: pop drops what is of another lap", "index_ring", "n2 n4",
+           edit(RING, "if (index_in(found) != 0) {\n                return index_in(found) - 1;",
+                "if (index_in(found) != 0 && found >> 32 == ready_for(head) >> 32) {\n"
+                "                return index_in(found) - 1;")),
+    Mutant("ring: pop goes beyond the tail", "index_ring", "search_full search_in_order n2",
+           edit(RING, "if (waiting <= 0) {", "if (waiting == 0) {")),
     Mutant("ring: positions compared as numbers", "index_ring", "wrap",
-           edit(RING, "if (waiting <= 0)", "if (tail <= head)")),
+           edit(RING, "if (waiting <= 0) {", "if (tail <= head) {")),
     Mutant("ring: positions compared as signed numbers", "index_ring", "wrap_sign",
-           edit(RING, "if (waiting <= 0)",
-                "if (static_cast<std::int64_t>(tail) <= static_cast<std::int64_t>(head))")),
-    Mutant("ring: one cell too many", "index_ring", "search_full",
-           edit(RING, "memory_order_relaxed) >= cells_.size())",
-                "memory_order_relaxed) > cells_.size())")),
+           edit(RING, "if (waiting <= 0) {",
+                "if (static_cast<std::int64_t>(tail) <= static_cast<std::int64_t>(head)) {")),
+    Mutant("ring: a full ring accepts and forgets", "index_ring", "search_full",
+           edit(RING, "memory_order_relaxed);\n                return false;",
+                "memory_order_relaxed);\n                return true;")),
     Mutant("ring: cells not by position", "index_ring", "search_in_order",
-           edit(RING, "return position & (cells_.size() - 1);",
-                "return position & (cells_.size() - 1) & ~std::size_t{1};")),
-    Equivalent("ring: full at the first look",
-               "push() may answer that the ring is full to a thread with an old view; the second "
-               "look makes that rarer, and even it may see the old tail",
-               edit(RING, "now != tail) {", "now != tail && false) {")),
+           edit(RING, "position & (cells_.size() - 1);",
+                "position & (cells_.size() - 1) & ~std::uint64_t{1};")),
+    Mutant("ring: the tail is not brought up to the head", "index_ring", "n1 n2",
+           edit(RING, "if (waiting < 0) {", "if (false) {")),
+    Equivalent("ring: a refused writer keeps its position",
+               "readers pass a position by whose writer did not come; with it the order is kept "
+               "as long as somebody pushes into a full ring",
+               edit(RING, "positions_->tail.compare_exchange_strong(mine, tail, "
+                          "memory_order_relaxed,\n"
+                          "                                                         "
+                          "memory_order_relaxed);", "")),
+    Equivalent("ring: a known tail that was wrong stays",
+               "readers win positions in vain, and writers find later laps in their cells and take "
+               "others; it would cost time, at most two laps an operation",
+               edit(RING, "            if (known != 0) {\n"
+                          "                // relaxed: its writer has not come, or what was known "
+                          "is not so: look again.\n"
+                          "                positions_->known_tail.store(0, memory_order_relaxed);\n"
+                          "            }\n", "")),
     Equivalent("ring: no lap is skipped",
-               "more than a lap between the positions comes from an old head, whose "
-               "compare-exchange fails, or from a scribbled one, which then is followed by steps "
-               "of one: slower, and each cell is still taken by one exchange",
-               edit(RING, "? tail - cells_.size()", "? head + 1")),
+               "more than a lap between the positions comes from an old head, from writers that "
+               "took others, or from a scribbled one; each cell is still taken by one exchange, "
+               "only after more steps",
+               edit(RING, "if (waiting <= lap) {", "if (waiting <= lap || true) {")),
+
+    # ---- the ring that was not kept, as it is: more threads than indices, and readers that died
+    Mutant("scq: empty only when it is", "scq", "n2_found"),
+    Mutant("scq: readers that died do no harm", "scq", "worn"),
 
     # ---- the stack
     Mutant("stack: push relaxed", "index_stack", "n1 n3",
@@ -160,6 +195,63 @@ MUTANTS = [
                "Relacy takes both orders for relaxed where the first is",
                edit(STACK, "changed(found, below), memory_order_acquire,",
                     "changed(found, below), memory_order_relaxed,")),
+
+    # ---- the gate of thread caches
+    Mutant("gate: no barrier on the owner's side", "owner_gate", "claims",
+           edit(GATE, "        Barrier::light();\n", "")),
+    Mutant("gate: the owner's barrier does nothing", "owner_gate", "no_light"),
+    Mutant("gate: the claimer's barrier does nothing", "owner_gate", "no_heavy"),
+    Mutant("gate: the owner looks before it says that it is inside", "owner_gate", "claims",
+           edit(GATE, "        hold();\n        // sync(gate): acquire; sees what the last claimer "
+                      "left.\n        if (state_.load(memory_order_acquire) == wanted)",
+                "        const bool is_open = state_.load(memory_order_acquire) == wanted;\n"
+                "        hold();\n        if (is_open)")),
+    Mutant("gate: the owner does not look", "owner_gate", "claims",
+           edit(GATE, "if (state_.load(memory_order_acquire) == wanted)", "if (true)")),
+    Mutant("gate: enter relaxed", "owner_gate", "claims",
+           edit(GATE, "state_.load(memory_order_acquire) == wanted",
+                "state_.load(memory_order_relaxed) == wanted")),
+    Mutant("gate: leave relaxed", "owner_gate", "claims",
+           edit(GATE, "inside_.store(0, memory_order_release)",
+                "inside_.store(0, memory_order_relaxed)")),
+    Mutant("gate: was_left relaxed", "owner_gate", "claims",
+           edit(GATE, "inside_.load(memory_order_acquire) == 0",
+                "inside_.load(memory_order_relaxed) == 0")),
+    Mutant("gate: release relaxed", "owner_gate", "claims",
+           edit(GATE, "state_.store(next, memory_order_seq_cst)",
+                "state_.store(next, memory_order_relaxed)")),
+    Mutant("gate: was acquires only", "owner_gate", "suspension",
+           edit(GATE, "state_.load(memory_order_seq_cst)", "state_.load(memory_order_acquire)")),
+    Mutant("gate: reopen relaxed", "owner_gate", "claims suspension",
+           edit(GATE, "compare_exchange_strong(expected, wanted, memory_order_seq_cst,",
+                "compare_exchange_strong(expected, wanted, memory_order_relaxed,")),
+    Mutant("gate: reopen acq_rel", "owner_gate", "suspension",
+           edit(GATE, "compare_exchange_strong(expected, wanted, memory_order_seq_cst,",
+                "compare_exchange_strong(expected, wanted, memory_order_acq_rel,")),
+    Mutant("gate: reopen opens a claimed gate", "owner_gate", "claims suspension",
+           edit(GATE, "        key expected = closed;\n",
+                "        key expected = state_.load(memory_order_relaxed);\n")),
+    Mutant("gate: close does not close", "owner_gate", "suspension",
+           edit(GATE, "compare_exchange_strong(was_open_for, closed, memory_order_acq_rel,",
+                "compare_exchange_strong(was_open_for, was_open_for, memory_order_acq_rel,")),
+    Equivalent("gate: close relaxed",
+               "what the owner did is released by leave(), which a claimer acquires; a claimer "
+               "closes what it has released just before",
+               edit(GATE, "compare_exchange_strong(was_open_for, closed, memory_order_acq_rel,",
+                    "compare_exchange_strong(was_open_for, closed, memory_order_relaxed,")),
+    Equivalent("gate: claim relaxed",
+               "the barrier that follows acquires what the compare-exchange read, and orders it "
+               "before the look at the owner; without that barrier no order would do (no_heavy)",
+               edit(GATE, "compare_exchange_weak(found, claimed, memory_order_seq_cst,",
+                    "compare_exchange_weak(found, claimed, memory_order_relaxed,")),
+    Mutant("gate: release releases only", "owner_gate", "claims suspension",
+           edit(GATE, "state_.store(next, memory_order_seq_cst)",
+                "state_.store(next, memory_order_release)")),
+    Mutant("depot: a magazine's slots are not released", "owner_gate", "depot",
+           edit(STACK, "memory_order_release, memory_order_relaxed",
+                "memory_order_relaxed, memory_order_relaxed")),
+    Mutant("depot: a magazine comes back unseen", "owner_gate", "depot",
+           edit(STACK, "((top >> 32) + 1) << 32", "(top >> 32) << 32")),
 
     # ---- the slot word
     Mutant("word: claim relaxed", "slot_word", "mixed",

@@ -33,7 +33,7 @@ TEST_CASE("layout: slabs follow each other and nothing in control memory overlap
         add(each.words, each.word_stride * each.slots);
         add(each.stamps, sizeof(lent_stamp) * each.slots);
         add(each.store, bitmap_store::words_for(each.slots) * 8);
-        add(each.ring, sizeof(index_ring::counters) + each.ring_cells * 4);
+        add(each.ring, sizeof(index_ring::counters) + each.ring_cells * sizeof(index_ring::cell));
     }
     std::sort(parts.begin(), parts.end());
     for (std::size_t i = 1; i < parts.size(); ++i) {

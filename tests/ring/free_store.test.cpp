@@ -67,6 +67,60 @@ TEST_CASE("free_store: a few indices out and in again are the same few", "[ring]
     CHECK(used.size() == 2);
 }
 
+TEST_CASE("free_store: a search from a start goes round, lowest first behind it", "[ring]") {
+    owned_store owned{200};
+    for (const std::uint32_t i : {199U, 3U, 130U, 64U, 2U, 128U}) {
+        owned.store.push(i);
+    }
+    CHECK(owned.store.pop(2) == 128);
+    CHECK(owned.store.pop(2) == 130);
+    CHECK(owned.store.pop(2) == 199);
+    CHECK(owned.store.pop(2) == 2);
+    owned.store.push(199);
+    CHECK(owned.store.pop(4 + 3) == 199);  // a start beyond what is filled is taken modulo
+    CHECK(owned.store.pop(1) == 64);
+    CHECK(owned.store.pop(1) == 3);
+    CHECK(owned.store.pop(1) == no_index);
+    std::vector<std::uint32_t> some(2);
+    owned.store.push_many(std::vector<std::uint32_t>{0, 65, 66});
+    CHECK(owned.store.pop_many(some, 1) == 2);
+    CHECK(some == std::vector<std::uint32_t>{65, 66});
+}
+
+TEST_CASE("free_store: a start in a store of many words finds everything", "[ring]") {
+    owned_store owned{64 * 130};
+    for (std::uint32_t i = 0; i < 130; ++i) {
+        owned.store.push(64 * i);
+    }
+    CHECK(owned.store.pop(70) == 64 * 6);
+    std::set<std::uint32_t> found;
+    for (std::uint32_t i = 1; i < 130; ++i) {
+        found.insert(owned.store.pop(70));
+    }
+    CHECK(found.size() == 129);
+    CHECK(found.count(no_index) == 0);
+    CHECK(owned.store.pop(70) == no_index);
+}
+
+TEST_CASE("free_store: starts differ where only a part is filled, and each keeps its few indices",
+          "[ring]") {
+    owned_store owned{1024};
+    for (std::uint32_t i = 0; i < 512; ++i) {
+        owned.store.push(i);
+    }
+    const auto a = owned.store.pop(9);
+    const auto b = owned.store.pop(10);
+    CHECK(a / 64 != b / 64);
+    owned.store.push(a);
+    owned.store.push(b);
+    for (int round = 0; round < 100; ++round) {
+        REQUIRE(owned.store.pop(9) == a);
+        REQUIRE(owned.store.pop(10) == b);
+        owned.store.push(b);
+        owned.store.push(a);
+    }
+}
+
 TEST_CASE("free_store: an index pushed twice is in it once", "[ring]") {
     owned_store owned{128};
     owned.store.push(100);
@@ -78,7 +132,7 @@ TEST_CASE("free_store: an index pushed twice is in it once", "[ring]") {
 TEST_CASE("free_store: rebuild finds what a dead pusher did not announce", "[ring]") {
     owned_store owned{128};
     // What push() leaves when its process dies between its two steps: the leaf bit alone.
-    owned.memory[1].store(std::uint64_t{1} << 7, std::memory_order_relaxed);
+    owned.memory[8].store(std::uint64_t{1} << 7, std::memory_order_relaxed);
     CHECK(owned.store.pop() == no_index);
     owned.store.rebuild();
     CHECK(owned.store.pop() == 7);

@@ -75,9 +75,9 @@ TEST_CASE("index_ring: a reader that died after winning its position stops nobod
     owned.counters.head.fetch_add(1, std::memory_order_relaxed);  // won, never taken
     CHECK(owned.ring.pop() == 6);
     CHECK(owned.ring.pop() == no_index);
-    CHECK(owned.ring.push(7));  // and finds the 5 in its cell
-    CHECK(owned.ring.pop() == 7);
+    CHECK(owned.ring.push(7));  // finds the 5 in its cell, and takes the next one
     CHECK(owned.ring.pop() == 5);
+    CHECK(owned.ring.pop() == 7);
     CHECK(owned.ring.pop() == no_index);
 }
 
@@ -105,25 +105,86 @@ TEST_CASE("index_ring: a head that was scribbled ahead of the tail is an empty r
     for (auto& cell : owned.cells) {
         cell.store(9, std::memory_order_relaxed);
     }
-    owned.counters.head.store(2, std::memory_order_relaxed);
+    owned.counters.head.store(std::uint64_t{1} << 40, std::memory_order_relaxed);
+    CHECK(owned.ring.pop() == no_index);
+    CHECK(owned.counters.tail.load(std::memory_order_relaxed) == std::uint64_t{1} << 40);
+}
+
+TEST_CASE("index_ring: a known tail that was scribbled costs a few positions", "[ring]") {
+    owned_ring owned{4};
+    owned.counters.known_tail.store(std::uint64_t{1} << 40, std::memory_order_relaxed);
+    CHECK(owned.ring.pop() == no_index);
+    CHECK(owned.counters.head.load(std::memory_order_relaxed) == 1);
+    CHECK(owned.ring.push(3));
+    CHECK(owned.ring.pop() == 3);
     CHECK(owned.ring.pop() == no_index);
 }
 
-TEST_CASE("index_ring: what a late writer leaves behind is appended again, not overwritten",
-          "[ring]") {
+TEST_CASE("index_ring: cells that were scribbled to be of a later lap end a push", "[ring]") {
     owned_ring owned{4};
-    owned.counters.tail.fetch_add(
-        1, std::memory_order_relaxed);    // a writer wins a position, and is stopped
-    CHECK(owned.ring.pop() == no_index);  // a reader goes by
-    owned.cells[0].store(7 + 1, std::memory_order_relaxed);  // the writer comes
-    for (std::uint32_t i = 0; i < 3; ++i) {
-        REQUIRE(owned.ring.push(i));
-        REQUIRE(owned.ring.pop() == i);
+    for (auto& cell : owned.cells) {
+        cell.store(std::uint64_t{1} << 62, std::memory_order_relaxed);
     }
-    REQUIRE(owned.ring.push(3));  // into that cell, a lap later
-    CHECK(owned.ring.pop() == 3);
+    CHECK_FALSE(owned.ring.push(1));
+    CHECK(owned.ring.pop() == no_index);  // a reader puts them right
+    CHECK(owned.ring.push(1));
+    CHECK(owned.ring.pop() == 1);
+}
+
+TEST_CASE("index_ring: a writer whose reader went by takes another position", "[ring]") {
+    owned_ring owned{4};
+    // Two readers saw the same last index; the slower one wins a position beyond the tail.
+    REQUIRE(owned.ring.push(1));
+    REQUIRE(owned.ring.pop() == 1);
+    owned.counters.head.fetch_add(1, std::memory_order_relaxed);
+    owned.cells[1].store(std::uint64_t{1} << 32, std::memory_order_relaxed);
+    CHECK(owned.ring.push(7));
+    CHECK(owned.counters.tail.load(std::memory_order_relaxed) == 3);
     CHECK(owned.ring.pop() == 7);
     CHECK(owned.ring.pop() == no_index);
+}
+
+TEST_CASE("index_ring: neighbours lie on different cache lines, and each in a cell of its own",
+          "[ring]") {
+    owned_ring owned{1024};
+    std::size_t last = 0;
+    for (std::uint32_t i = 0; i < 1024; ++i) {
+        REQUIRE(owned.ring.push(i));
+        std::size_t place = 0;
+        while (place < 1024 && static_cast<std::uint32_t>(
+                                   owned.cells[place].load(std::memory_order_relaxed)) != i + 1) {
+            ++place;
+        }
+        REQUIRE(place < 1024);
+        REQUIRE((i == 0 || place / 8 != last / 8));
+        last = place;
+    }
+    CHECK_FALSE(owned.ring.push(1024));
+}
+
+TEST_CASE("index_ring: what one thread hands to another arrives, none is left behind",
+          "[ring][.stress]") {
+    owned_ring owned{64};
+    constexpr std::uint32_t count = 200'000;
+    std::atomic<std::uint32_t> taken{0};
+    std::thread writer{[&] {
+        for (std::uint32_t i = 0; i < count; ++i) {
+            while (i - taken.load(std::memory_order_acquire) >= 32 || !owned.ring.push(i)) {
+                std::this_thread::yield();
+            }
+        }
+    }};
+    bool in_order = true;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        std::uint32_t index = no_index;
+        while ((index = owned.ring.pop()) == no_index) {
+            std::this_thread::yield();
+        }
+        in_order &= index == i;
+        taken.store(i + 1, std::memory_order_release);
+    }
+    writer.join();
+    CHECK(in_order);
 }
 
 TEST_CASE("index_ring: threads make no index up and hold none twice", "[ring][.stress]") {
@@ -157,8 +218,8 @@ TEST_CASE("index_ring: threads make no index up and hold none twice", "[ring][.s
     while (owned.ring.pop() != no_index) {
         ++left;
     }
-    for (const auto& cell : owned.cells) {  // what a late writer left behind a reader's back
-        left += cell.load(std::memory_order_relaxed) != 0 ? 1 : 0;
+    for (const auto& cell : owned.cells) {  // what a reader that was stopped for a lap let pass
+        left += static_cast<std::uint32_t>(cell.load(std::memory_order_relaxed)) != 0 ? 1 : 0;
     }
     CHECK(left == slots);  // without a death no hint is lost
 }

@@ -36,7 +36,7 @@ using zcpool::slot_word;
 // A lock of the library for a wide atomic lies in each process for itself, and would lock nothing.
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
-static_assert(sizeof(bitmap_store::word) == 8 && sizeof(index_ring::cell) == 4);
+static_assert(sizeof(bitmap_store::word) == 8 && sizeof(index_ring::cell) == 8);
 
 constexpr std::uint32_t slots = 70;  // two leaves of the store
 
@@ -130,8 +130,8 @@ TEST_CASE("shared memory: two threads at two addresses share slots without a mee
     while (ring.pop() != no_index) {
         ++left;
     }
-    for (const auto& cell : second.block->cells) {  // what a late writer left behind
-        left += cell.load(std::memory_order_relaxed) != 0 ? 1 : 0;
+    for (const auto& cell : second.block->cells) {  // where a reader was late for a lap
+        left += static_cast<std::uint32_t>(cell.load(std::memory_order_relaxed)) != 0 ? 1 : 0;
     }
     CHECK(left == slots);
 }

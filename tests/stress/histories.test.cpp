@@ -184,13 +184,16 @@ TEST_CASE("free_store: push and pop are linearizable as a set", "[histories]") {
 struct owned_ring {
     owned_ring(std::uint32_t capacity, std::uint64_t begin)
         : cells(index_ring::cells_for(capacity)), ring(counters, cells) {
-        counters.head.store(begin, std::memory_order_relaxed);
+        // A reader goes through the lap before, and leaves the cells ready.
+        counters.head.store(begin - cells.size(), std::memory_order_relaxed);
         counters.tail.store(begin, std::memory_order_relaxed);
+        REQUIRE(ring.pop() == no_index);
     }
     [[nodiscard]] std::vector<std::uint32_t> left_in_cells() const {
         std::vector<std::uint32_t> left;
         for (const auto& cell : cells) {
-            if (const auto content = cell.load(std::memory_order_relaxed); content != 0) {
+            const auto content = static_cast<std::uint32_t>(cell.load(std::memory_order_relaxed));
+            if (content != 0) {
                 left.push_back(content - 1);
             }
         }

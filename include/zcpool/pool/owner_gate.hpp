@@ -105,8 +105,9 @@ public:
 
     /// What the gate was a moment ago.
     [[nodiscard]] key was() const noexcept {
-        // relaxed: only says whether a claim is worth a try.
-        return state_.load(memory_order_relaxed);
+        // sync(gate): seq_cst; behind a suspension it does not miss the reopening of an owner who
+        // missed the suspension.
+        return state_.load(memory_order_seq_cst);
     }
 
 private:

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// All slots of one size class: finding a free one, giving it back, and renewing those that were
-// lent.
+// All slots of one size class: finding a free one, giving it back, renewing those that were lent.
 
 #include <algorithm>
 #include <array>
@@ -27,6 +26,7 @@
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/ring/free_store.hpp>
 #include <zcpool/ring/index_ring.hpp>
+#include <zcpool/ring/thread_start.hpp>
 
 namespace zcpool {
 
@@ -95,7 +95,7 @@ public:
     /// Takes a slot for `me`: a hot one, else the longest-resting one with renewed pages, else what
     /// a sweep finds.
     [[nodiscard]] taken_slot take(holder_set me, search how) noexcept {
-        for (auto i = store_.pop(); i != no_index; i = store_.pop()) {
+        for (auto i = no_index; (i = store_.pop(thread_start())) != no_index;) {
             // A failed claim drops the hint: somebody swept the slot up before.
             if (slot_record* record = claim(i, me)) {
                 return {record};
@@ -115,7 +115,7 @@ public:
         std::size_t count = 0;
         while (count < into.size()) {
             const std::size_t wanted = std::min(into.size() - count, found.size());
-            const std::size_t got = store_.pop_many(std::span{found}.first(wanted));
+            const std::size_t got = store_.pop_many(std::span{found}.first(wanted), thread_start());
             if (got == 0) {
                 break;
             }

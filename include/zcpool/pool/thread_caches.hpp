@@ -142,7 +142,8 @@ public:
         empty_between(0, slabs_.size());
         return registry_.take_over(
             [&](const thread_cache& each) {
-                return each.slots(0, slabs_.size()) != 0 || registry_.may_be_filled(each);
+                // In this order: what the owner puts in before it leaves is counted.
+                return registry_.may_be_filled(each) || each.slots(0, slabs_.size()) != 0;
             },
             [&](thread_cache& each) { empty(each, 0, slabs_.size()); });
     }

@@ -10,9 +10,13 @@
 // That matters because slots are also claimed directly from their slot words (sweeps, recovery), so
 // that a hint can be late or stand twice.
 //
+// Threads that begin their search at different words, each on a cache line of its own, do not meet
+// while their own word has something: each then keeps a small working set of its own.
+//
 // What it holds are hints, never ownership: the slot word decides. A hint can be lost when a
 // process dies inside push(); the sweep of the slot words finds such a slot.
 
+#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -20,6 +24,7 @@
 #include <limits>
 #include <span>
 
+#include <zcpool/base/align.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 
@@ -43,6 +48,7 @@ concept free_store = requires(Store store, std::uint32_t index) {
 ///     summary word s:  bit w set -> leaf word 64 s + w may have a bit
 ///     leaf word w:     bit b set -> slot 64 w + b was pushed and not popped
 ///
+/// The summary words first, then each leaf word on a cache line of its own.
 /// Zeroed memory is the empty store. Not for hand-over between threads: it has no order in time.
 template <template <class> class Atomic = atomic>
 class basic_bitmap_store {
@@ -51,7 +57,7 @@ public:
 
     /// Words of memory for `capacity` indices.
     [[nodiscard]] static constexpr std::size_t words_for(std::uint32_t capacity) noexcept {
-        return summaries_for(capacity) + leaves_for(capacity);
+        return words_before_leaves(capacity) + leaves_for(capacity) * leaf_stride;
     }
 
     basic_bitmap_store() noexcept = default;
@@ -60,7 +66,8 @@ public:
     /// same capacity.
     basic_bitmap_store(std::span<word> memory, std::uint32_t capacity) noexcept
         : summaries_(memory.first(summaries_for(capacity))),
-          leaves_(memory.subspan(summaries_for(capacity), leaves_for(capacity))),
+          leaves_(
+              memory.subspan(words_before_leaves(capacity), leaves_for(capacity) * leaf_stride)),
           capacity_(capacity) {}
 
     /// Adds an index. An index that is in the store already stays in it once.
@@ -73,15 +80,17 @@ public:
         put(index / 64, std::uint64_t{1} << (index % 64));
     }
 
-    /// Takes the lowest index that was there.
+    /// Takes the lowest index that was there, or, with another `start` than 0 (thread_start() is
+    /// meant), the lowest behind a place of this start, and then round.
     ///
     /// Returns: `no_index` when none was found. That is not "no free slot": a hint may have been
     /// lost, or be on its way.
     /// Complexity: O(capacity / 4096) loads to find, then one atomic operation.
     /// Concurrency: lock-free; any thread or process.
-    [[nodiscard]] std::uint32_t pop() noexcept {
+    [[nodiscard]] std::uint32_t pop(std::uint32_t start = 0) noexcept {
         std::uint32_t index = no_index;
-        visit_leaves([&](std::uint32_t leaf) { return take_lowest(leaf, {&index, 1}) != 0; });
+        visit_leaves(start,
+                     [&](std::uint32_t leaf) { return take_lowest(leaf, {&index, 1}) != 0; });
         return index;
     }
 
@@ -103,15 +112,16 @@ public:
         }
     }
 
-    /// Takes up to `into.size()` of the lowest indices that were there.
+    /// Takes up to `into.size()` of the lowest indices that were there, from `start` on as pop().
     ///
     /// Returns: how many, from the front; none as pop().
     /// Complexity: as pop(): one atomic operation for what lies in the same 64; it does not look
     /// further.
     /// Concurrency: lock-free; any thread or process.
-    [[nodiscard]] std::size_t pop_many(std::span<std::uint32_t> into) noexcept {
+    [[nodiscard]] std::size_t pop_many(std::span<std::uint32_t> into,
+                                       std::uint32_t start = 0) noexcept {
         std::size_t count = 0;
-        visit_leaves([&](std::uint32_t leaf) {
+        visit_leaves(start, [&](std::uint32_t leaf) {
             count = take_lowest(leaf, into);
             return count != 0;
         });
@@ -123,9 +133,9 @@ public:
     /// Complexity: O(capacity / 64).
     /// Concurrency: lock-free, repeatable, any number at once.
     void rebuild() noexcept {
-        for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
+        for (std::uint32_t leaf = 0; leaf < leaf_count(); ++leaf) {
             // relaxed: what is missed here is announced by its own pusher.
-            if (leaves_[leaf].load(memory_order_relaxed) != 0) {
+            if (leaf_at(leaf).load(memory_order_relaxed) != 0) {
                 announce(leaf);
             }
         }
@@ -134,11 +144,23 @@ public:
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
 
 private:
+    static constexpr std::size_t leaf_stride = cache_line / sizeof(word);  // words
+
     [[nodiscard]] static constexpr std::size_t leaves_for(std::uint32_t capacity) noexcept {
         return (std::size_t{capacity} + 63) / 64;
     }
     [[nodiscard]] static constexpr std::size_t summaries_for(std::uint32_t capacity) noexcept {
         return (leaves_for(capacity) + 63) / 64;
+    }
+    [[nodiscard]] static constexpr std::size_t words_before_leaves(
+        std::uint32_t capacity) noexcept {
+        return align_up(summaries_for(capacity), leaf_stride);
+    }
+    [[nodiscard]] std::uint32_t leaf_count() const noexcept {
+        return static_cast<std::uint32_t>(leaves_.size() / leaf_stride);
+    }
+    [[nodiscard]] word& leaf_at(std::uint32_t leaf) const noexcept {
+        return leaves_[leaf * leaf_stride];
     }
 
     void announce(std::uint32_t leaf) noexcept {
@@ -157,37 +179,57 @@ private:
         // sync(summary): acquire; pairs with announce(), case (2).
         summaries_[leaf / 64].fetch_and(~(std::uint64_t{1} << (leaf % 64)), memory_order_acquire);
         // relaxed: ordered behind the acquire above.
-        if (leaves_[leaf].load(memory_order_relaxed) != 0) {
+        if (leaf_at(leaf).load(memory_order_relaxed) != 0) {
             announce(leaf);
         }
     }
 
     void put(std::uint32_t leaf, std::uint64_t bits) noexcept {
         // relaxed: a hint; the claim of the slot word orders what is in the slot.
-        if (leaves_[leaf].fetch_or(bits, memory_order_relaxed) == 0) {
+        if (leaf_at(leaf).fetch_or(bits, memory_order_relaxed) == 0) {
             announce(leaf);
         }
     }
 
-    /// Calls `visit` with each leaf that was announced, lowest first, until it says that it has
-    /// what it wants; a leaf where it finds nothing is retracted.
+    /// Calls `visit` with each leaf that was announced, from one of `start` on and round to the one
+    /// before, until it says that it has what it wants; a leaf where it finds nothing is retracted.
+    ///
+    /// The leaves where searches start are those up to the last that has something, of the first
+    /// 64: so they differ also where only a part of the store is filled, and stay low.
     template <class Visit>
-    void visit_leaves(Visit visit) noexcept {
-        for (std::uint32_t s = 0; s < summaries_.size(); ++s) {
+    void visit_leaves(std::uint32_t start, Visit visit) noexcept {
+        std::uint32_t first = 0;
+        if (start != 0 && leaf_count() > 1) {
             // relaxed: only says where to look.
-            std::uint64_t candidates = summaries_[s].load(memory_order_relaxed);
+            const std::uint64_t announced = summaries_[0].load(memory_order_relaxed);
+            const auto filled = static_cast<std::uint32_t>(std::bit_width(announced | 1));
+            first = start % std::min(filled, leaf_count());
+        }
+        if (!visit_between(first, leaf_count(), visit)) {
+            visit_between(0, first, visit);
+        }
+    }
+
+    /// The same with the leaves from `first` to before `last`.
+    template <class Visit>
+    bool visit_between(std::uint32_t first, std::uint32_t last, Visit& visit) noexcept {
+        std::uint64_t from_first = ~std::uint64_t{0} << (first % 64);
+        for (std::uint32_t s = first / 64; s * 64 < last; ++s, from_first = ~std::uint64_t{0}) {
+            // relaxed: only says where to look.
+            std::uint64_t candidates = summaries_[s].load(memory_order_relaxed) & from_first;
             for (; candidates != 0; candidates &= candidates - 1) {
                 const std::uint32_t leaf =
                     s * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
-                if (leaf >= leaves_.size()) {
+                if (leaf >= last) {
                     break;  // shared memory is input: a bit beyond the last leaf means nothing
                 }
                 if (visit(leaf)) {
-                    return;
+                    return true;
                 }
                 retract(leaf);
             }
         }
+        return false;
     }
 
     /// Takes up to `into.size()` of a leaf's lowest indices.
@@ -195,7 +237,7 @@ private:
     [[nodiscard]] std::size_t take_lowest(std::uint32_t leaf,
                                           std::span<std::uint32_t> into) noexcept {
         // relaxed: only says which bits to try.
-        std::uint64_t bits = leaves_[leaf].load(memory_order_relaxed);
+        std::uint64_t bits = leaf_at(leaf).load(memory_order_relaxed);
         while (bits != 0) {
             std::uint64_t wanted = 0;
             std::uint64_t rest = bits;
@@ -203,7 +245,7 @@ private:
                 wanted |= rest & (~rest + 1);
             }
             // relaxed: a hint; the claim of the slot word orders what is in the slot.
-            const auto before = leaves_[leaf].fetch_and(~wanted, memory_order_relaxed);
+            const auto before = leaf_at(leaf).fetch_and(~wanted, memory_order_relaxed);
             std::size_t count = 0;
             for (std::uint64_t taken = before & wanted; taken != 0; taken &= taken - 1) {
                 const auto index = leaf * 64 + static_cast<std::uint32_t>(std::countr_zero(taken));
