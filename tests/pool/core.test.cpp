@@ -4,6 +4,7 @@
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <zcpool/pool/core.hpp>
+#include <zcpool/pool/give_back.hpp>
 
 namespace {
 

@@ -43,6 +43,26 @@ TEST_CASE("layout: slabs follow each other and nothing in control memory overlap
     CHECK(parts.back().second <= layout->control_bytes);
 }
 
+TEST_CASE("layout: a checked pool has a page behind each slot and one between slabs", "[pool]") {
+    const std::array<class_spec, 2> classes{{{4096, 3}, {65536, 2}}};
+    for (const auto checks : {checking::full, checking::guarded}) {
+        const auto layout = compute_layout(classes, checks);
+        REQUIRE(layout.has_value());
+        const class_layout& small = layout->classes[0];
+        const class_layout& large = layout->classes[1];
+        CHECK(small.margin == page_size);
+        CHECK(small.offset_of(0) == 0);
+        CHECK(small.offset_of(2) == 2 * (4096 + 4096));
+        CHECK(large.offset_of(0) == 3 * (4096 + 4096) + 4096);
+        CHECK(layout->data_bytes == large.offset_of(1) + 65536 + 4096);
+    }
+    const auto plain = compute_layout(classes);
+    CHECK(plain->classes[0].offset_of(2) == 2 * 4096);
+    CHECK(plain->classes[1].offset_of(0) == 3 * 4096);
+    CHECK(compute_layout(classes, static_cast<checking>(3)).error() == errc::invalid_options);
+    CHECK(plain->control_bytes == compute_layout(classes, checking::full)->control_bytes);
+}
+
 TEST_CASE("layout: a class table that makes no sense is refused", "[pool]") {
     const auto refused = [](std::vector<class_spec> classes) {
         const auto layout = compute_layout(classes);

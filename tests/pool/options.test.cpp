@@ -15,6 +15,9 @@ TEST_CASE("options: the defaults lend nothing and lock as far as the system lets
     CHECK(options.locking == lock_policy::best_effort);
     CHECK(options.lent_budget_permille == 250);
     CHECK(pool_policy{}.spill == spill_policy::never);
+    CHECK(pool_policy{}.checking == checking::none);
+    CHECK(options.core_dump == core_dump::included);
+    CHECK(options.on_misuse == nullptr);
 }
 
 TEST_CASE("options: a report's text is cut off, not overrun", "[pool]") {

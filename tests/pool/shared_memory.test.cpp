@@ -198,4 +198,23 @@ TEST_CASE("shared_memory: whichever call fails, the error is its own and nothing
     CHECK(before == zcpool_test::held{});
 }
 
+TEST_CASE("shared_memory: is in core dumps until it is excluded", "[pool]") {
+    const auto is_excluded = [](const shared_memory& memory) {
+        std::ifstream maps{"/proc/self/smaps"};
+        char begin[32];
+        std::snprintf(begin, sizeof begin, "%lx-", reinterpret_cast<unsigned long>(memory.data()));
+        std::string line;
+        while (std::getline(maps, line) && !line.starts_with(begin)) {
+        }
+        while (std::getline(maps, line) && !line.starts_with("VmFlags:")) {
+        }
+        REQUIRE(line.starts_with("VmFlags:"));
+        return line.find(" dd") != std::string::npos;
+    };
+    const auto memory = shared_memory::create("zcpool-test", page_size, page_use::fixed).value();
+    CHECK_FALSE(is_excluded(memory));
+    REQUIRE(memory.exclude_from_core_dumps().has_value());
+    CHECK(is_excluded(memory));
+}
+
 }  // namespace

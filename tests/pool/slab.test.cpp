@@ -38,7 +38,7 @@ struct fixture {
         slot_record* record = take();
         REQUIRE(record != nullptr);
         REQUIRE(tested.lend(*record, me));
-        REQUIRE(tested.give_back(*record, me));
+        REQUIRE(tested.give_back(*record, me) != drop_outcome::not_held);
         return to_number(record->slot);
     }
 
@@ -113,7 +113,7 @@ TEST_CASE("slab: a lent slot comes back under fresh pages", "[pool]") {
     slot_record* record = f.take();
     std::memset(record->data, 0x77, page_size);
     REQUIRE(f.tested.lend(*record, me));
-    REQUIRE(f.tested.give_back(*record, me));
+    REQUIRE(f.tested.give_back(*record, me) != drop_outcome::not_held);
     slot_record* again = f.take();
     REQUIRE(again == record);
     CHECK(again->data[0] == std::byte{0});
@@ -126,7 +126,7 @@ TEST_CASE("slab: a slot that was not lent keeps its pages", "[pool]") {
     fixture f{1};
     slot_record* record = f.take();
     record->data[0] = std::byte{0x77};
-    REQUIRE(f.tested.give_back(*record, me));
+    REQUIRE(f.tested.give_back(*record, me) != drop_outcome::not_held);
     CHECK(f.take()->data[0] == std::byte{0x77});
     CHECK(f.tested.stats().renewed == 0);
 }
@@ -145,7 +145,7 @@ TEST_CASE("slab: the slot that rested longest is renewed first", "[pool]") {
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (const std::size_t i : {2U, 0U, 1U}) {
         REQUIRE(f.tested.lend(*taken[i], me));
-        REQUIRE(f.tested.give_back(*taken[i], me));
+        REQUIRE(f.tested.give_back(*taken[i], me) != drop_outcome::not_held);
     }
     CHECK(f.take() == taken[2]);
     CHECK(f.take() == taken[0]);
@@ -157,7 +157,7 @@ TEST_CASE("slab: renewing ahead makes resting slots hot", "[pool]") {
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (slot_record* each : taken) {
         REQUIRE(f.tested.lend(*each, me));
-        REQUIRE(f.tested.give_back(*each, me));
+        REQUIRE(f.tested.give_back(*each, me) != drop_outcome::not_held);
     }
     CHECK(f.tested.renew_resting(me, 2) == 2);
     CHECK(f.tested.renew_resting(me, 5) == 1);
@@ -202,7 +202,7 @@ TEST_CASE("slab: a slot that settled is renewed although one before it is over t
     *reinterpret_cast<lent_stamp*>(f.control.data() + f.layout.classes[0].stamps) =
         lent_now() + 60'000;
     for (slot_record* each : taken) {
-        REQUIRE(f.tested.give_back(*each, me));
+        REQUIRE(f.tested.give_back(*each, me) != drop_outcome::not_held);
     }
     CHECK(f.take() == taken[1]);
     CHECK(f.tested.take(me, search::quick).retry_after > std::chrono::milliseconds{0});
@@ -229,7 +229,7 @@ TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all",
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (const std::size_t i : {0U, 1U}) {
         REQUIRE(f.tested.lend(*taken[i], me));
-        REQUIRE(f.tested.give_back(*taken[i], me));
+        REQUIRE(f.tested.give_back(*taken[i], me) != drop_outcome::not_held);
     }
     CHECK(f.take() == taken[0]);  // the budget's one page
     const taken_slot refused = f.tested.take(me, search::quick);
@@ -238,7 +238,7 @@ TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all",
     CHECK(slot_word::is_resting(f.tested.word(1).was()));
 
     CHECK_FALSE(f.tested.lend(*taken[2], me));
-    REQUIRE(f.tested.give_back(*taken[2], me));
+    REQUIRE(f.tested.give_back(*taken[2], me) != drop_outcome::not_held);
     CHECK(f.take() == taken[2]);  // it was not lent, so it did not rest
 }
 
@@ -258,7 +258,7 @@ TEST_CASE("slab: trims the slots that would be taken last, and fills them again 
     }
     CHECK(f.take() == nullptr);
     CHECK(f.tested.trim(me, 0) == 0);
-    REQUIRE(f.tested.give_back(*used, me));
+    REQUIRE(f.tested.give_back(*used, me) != drop_outcome::not_held);
     CHECK(f.tested.trim(me, 0) == 1);
     f.lose_hints();
     CHECK(f.take() == used);  // found by the sweep

@@ -172,6 +172,9 @@ struct faulty_kernel : zcpool::sys::kernel {
         return faults::strikes() ? MAP_FAILED
                                  : real::mmap(hint, bytes, protection, flags, fd, offset);
     }
+    static int mprotect(void* address, std::size_t bytes, int protection) noexcept {
+        return faults::strikes() ? -1 : real::mprotect(address, bytes, protection);
+    }
     static int madvise(void* address, std::size_t bytes, int advice) noexcept {
         constexpr int populate_write = 23;
         if (advice == populate_write ? faults::strikes(faults::populate_error_)

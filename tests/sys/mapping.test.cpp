@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <span>
 #include <system_error>
@@ -255,6 +256,65 @@ TEST_CASE("mapping: a move leaves the source empty and the memory where it is", 
     CHECK(zcpool_test::pool_mappings() == before.mappings + 1);  // the replaced one is gone
     second = mapping{};
     CHECK(zcpool_test::pool_mappings() == before.mappings);
+}
+
+/// How a child ends that writes a byte there.
+int touch(std::byte* place) {
+    return zcpool_test::status_of([&] {
+        *const_cast<volatile std::byte*>(place) = std::byte{1};
+        return 0;
+    });
+}
+
+TEST_CASE("mapping: guards lie around a file's bytes, and go with it", "[sys]") {
+    const memfd file = make_file();
+    std::byte* begin = nullptr;
+    {
+        auto made = mapping::shared(file.fd(), bytes, 2 * page_size);
+        REQUIRE(made.has_value());
+        mapping moved{std::move(*made)};
+        mapping guarded;
+        guarded = std::move(moved);
+        begin = guarded.data();
+        CHECK(guarded.size() == bytes);
+        CHECK(touch(begin) == 0);
+        CHECK(touch(begin + bytes - 1) == 0);
+        CHECK(touch(begin - 1) == -SIGSEGV);
+        CHECK(touch(begin - 2 * page_size) == -SIGSEGV);
+        CHECK(touch(begin + bytes) == -SIGSEGV);
+        CHECK(touch(begin + bytes + 2 * page_size - 1) == -SIGSEGV);
+        *begin = std::byte{7};
+        std::byte seen{};
+        REQUIRE(::pread(file.fd(), &seen, 1, 0) == 1);
+        CHECK(seen == std::byte{7});
+    }
+    for (std::byte* const gone : {begin - 2 * page_size, begin, begin + bytes + page_size}) {
+        unsigned char in_memory = 0;
+        CHECK(::mincore(gone, page_size, &in_memory) == -1);
+    }
+}
+
+TEST_CASE("mapping: whichever mapping of a guarded one is refused, nothing stays", "[sys]") {
+    const memfd file = make_file();
+    const zcpool_test::held before;
+    for (const long refused : {0, 1}) {
+        faults broken;
+        broken.fail_call(refused, ENOMEM);
+        CHECK(mapping::shared(file.fd(), bytes, page_size).error() == std::errc::not_enough_memory);
+        CHECK(faults::calls() == refused + 1);
+    }
+    CHECK(before == zcpool_test::held{});
+}
+
+TEST_CASE("mapping: a part that is forbidden may not be touched, the rest may", "[sys]") {
+    const mapping tested = make_anonymous();
+    REQUIRE(tested.forbid(page_size, page_size).has_value());
+    CHECK(touch(tested.data() + page_size - 1) == 0);
+    CHECK(touch(tested.data() + page_size) == -SIGSEGV);
+    CHECK(touch(tested.data() + 2 * page_size) == 0);
+    faults broken;
+    broken.fail_call(0, ENOMEM);
+    CHECK(tested.forbid(0, page_size).error() == std::errc::not_enough_memory);
 }
 
 }  // namespace

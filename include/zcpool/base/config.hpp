@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the library asks of its platform, and the only macros it defines. Both settings must be the
+// What the library asks of its platform, and the only macros it defines. The settings must be the
 // same in all files of a program.
 //
 // - ZCPOOL_ASSERTIONS: 1 aborts on contract violations, with a message. Default: 1 unless NDEBUG.
 // - ZCPOOL_SYSCALL_PROVIDER_HEADER: a header that defines `zcpool::sys::provider`, through which
 // every system call goes;
 //   for fault injection.
+//
+// ZCPOOL_ADDRESS_SANITIZER is no setting: 1 where the compiler was told -fsanitize=address.
 
 #include <cstddef>
 
@@ -21,6 +23,17 @@
 #else
 #define ZCPOOL_ASSERTIONS 1
 #endif
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ZCPOOL_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ZCPOOL_ADDRESS_SANITIZER 1
+#endif
+#endif
+#if !defined(ZCPOOL_ADDRESS_SANITIZER)
+#define ZCPOOL_ADDRESS_SANITIZER 0
 #endif
 
 #if ZCPOOL_ASSERTIONS

@@ -18,6 +18,8 @@
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/core.hpp>
+#include <zcpool/pool/misuse.hpp>
+#include <zcpool/pool/slot_history.hpp>
 #include <zcpool/pool/slot_record.hpp>
 
 namespace zcpool {
@@ -47,9 +49,11 @@ struct foreign_owner : slice_owner {
 class slice {
 public:
     slice() noexcept = default;
-    slice(const slice& other) noexcept
-        : owner_(other.owner_), data_(other.data_), size_(other.size_) {
-        if (owner_ != nullptr) {
+    slice(const slice& other) noexcept {
+        if (other.owner_ != nullptr && other.is_usable()) {
+            owner_ = other.owner_;
+            data_ = other.data_;
+            tail_ = other.tail_;
             // relaxed: the copied slice holds the bytes meanwhile.
             owner_->references.fetch_add(1, memory_order_relaxed);
         }
@@ -57,11 +61,11 @@ public:
     slice(slice&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)),
           data_(std::exchange(other.data_, nullptr)),
-          size_(std::exchange(other.size_, 0)) {}
+          tail_(std::exchange(other.tail_, 0)) {}
     slice& operator=(slice other) noexcept {
         std::swap(owner_, other.owner_);
         std::swap(data_, other.data_);
-        std::swap(size_, other.size_);
+        std::swap(tail_, other.tail_);
         return *this;
     }
     ~slice() { drop(); }
@@ -96,10 +100,14 @@ public:
         return slice{made, bytes.data(), bytes.size()};
     }
 
-    [[nodiscard]] const std::byte* data() const noexcept { return data_; }
-    [[nodiscard]] std::size_t size() const noexcept { return size_; }
-    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-    [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+    [[nodiscard]] const std::byte* data() const noexcept { return is_usable() ? data_ : nullptr; }
+    [[nodiscard]] std::size_t size() const noexcept {
+        return static_cast<std::size_t>(tail_ & size_mask);
+    }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+        return is_usable() ? std::span{data_, size()} : std::span<const std::byte>{};
+    }
 
     /// A slice of the bytes from `offset` on, at most `count` of them, sharing this one's memory.
     ///
@@ -107,16 +115,16 @@ public:
     [[nodiscard]] slice subslice(std::size_t offset, std::size_t count = SIZE_MAX) const noexcept {
         slice part{*this};
         part.remove_prefix(offset);
-        part.size_ = count < part.size_ ? count : part.size_;
+        part.tail_ -= count < part.size() ? part.size() - count : 0;
         return part;
     }
 
     /// Leaves the first `count` bytes out.
     /// Expects: `count <= size()`; checked in every build.
     void remove_prefix(std::size_t count) noexcept {
-        ZCPOOL_VERIFY(count <= size_, "left out more bytes than the slice has");
+        ZCPOOL_VERIFY(count <= size(), "left out more bytes than the slice has");
         data_ += count;
-        size_ -= count;
+        tail_ -= count;
     }
 
     /// Whether the bytes lie in a pool, and not in adopted memory.
@@ -133,7 +141,7 @@ public:
     /// budget used up): then copy.
     /// Concurrency: lock-free; any thread.
     [[nodiscard]] std::optional<file_range> lend() const noexcept {
-        if (!in_pool() || !record().core->lend(record())) {
+        if (!in_pool() || !is_usable() || !record().core->lend(record())) {
             return std::nullopt;
         }
         return file_range{record().core->lending_fd(), record().core->offset_of(data_)};
@@ -177,8 +185,9 @@ private:
     };
 
     /// Takes over one reference that is not counted yet.
-    slice(slice_owner* owner, const std::byte* data, std::size_t size) noexcept
-        : owner_(owner), data_(data), size_(size) {
+    slice(slice_owner* owner, const std::byte* data, std::size_t size, slot_life life = 0) noexcept
+        : owner_(owner), data_(data), tail_(std::uint64_t{shortened(life)} << size_bits | size) {
+        ZCPOOL_ASSERT(size <= size_mask, "no address space has so many bytes");
         // relaxed: the first reference; nobody else knows the owner.
         owner_->references.store(1, memory_order_relaxed);
     }
@@ -187,8 +196,21 @@ private:
         return *static_cast<slot_record*>(owner_);
     }
 
+    [[nodiscard]] slot_life life() const noexcept {
+        return static_cast<slot_life>(tail_ >> size_bits);
+    }
+
+    /// Whether the slot, in a checked pool, is still in the life of this slice; true of all others,
+    /// empty ones too.
+    [[nodiscard]] bool is_usable(misuse otherwise = misuse::used_after_release) const noexcept {
+        if (life() != 0) [[unlikely]] {
+            return record().core->allows(record(), life(), otherwise);
+        }
+        return true;
+    }
+
     void drop() noexcept {
-        if (owner_ == nullptr) {
+        if (owner_ == nullptr || !is_usable(misuse::released_twice)) {
             return;
         }
         // The only one need not count down: nobody is left who could make another.
@@ -199,28 +221,42 @@ private:
             return;
         }
         if (in_pool()) {
-            pool_core::give_back(record());
+            if (!pool_core::give_back_cached(record())) [[unlikely]] {
+                pool_core::give_back_elsewhere(record(), life(), {});
+            }
         } else {
             auto* foreign = static_cast<foreign_owner*>(owner_);
             foreign->destroy(foreign);
         }
     }
 
+    static constexpr unsigned size_bits = 48;
+    static constexpr std::uint64_t size_mask = (std::uint64_t{1} << size_bits) - 1;
+
     slice_owner* owner_ = nullptr;
     const std::byte* data_ = nullptr;
-    std::size_t size_ = 0;
+    std::uint64_t tail_ = 0;  ///< [ life, of a checked pool's slot : 16 ][ size : 48 ]
 };
+
+static_assert(sizeof(slice) == 2 * sizeof(void*) + sizeof(std::uint64_t),
+              "a chain's list of slices is as small as it can be");
 
 inline slice buffer::freeze() && noexcept {
     if (record_ == nullptr || size_ == 0) {
-        reset();
+        reset({});
         return {};
     }
+    const bool usable = is_usable();
     slot_record& record = *std::exchange(record_, nullptr);
+    const std::size_t size = std::exchange(size_, 0);
+    const slot_life life = std::exchange(life_, 0);
+    if (!usable) {
+        return {};
+    }
     // relaxed: the record is still its owner's alone. Its word changes when the first one beside
     // this process is to read it.
     record.copied_sends.store(0, memory_order_relaxed);
-    return slice{&record, record.data, std::exchange(size_, 0)};
+    return slice{&record, record.data, size, life};
 }
 
 }  // namespace zcpool

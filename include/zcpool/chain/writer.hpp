@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <source_location>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -28,9 +29,12 @@ class writer {
 public:
     /// Takes buffers of `block_bytes` at a time (0, or more than there is: of the largest class),
     /// or of the next smaller class that still fits when there are none.
-    explicit writer(pool_view pool, std::size_t block_bytes = 0) noexcept
+    /// A checked pool remembers `where` as the place of those acquires.
+    explicit writer(pool_view pool, std::size_t block_bytes = 0,
+                    std::source_location where = std::source_location::current()) noexcept
         : pool_(pool),
-          block_bytes_(block_bytes == 0 ? pool.largest() : std::min(block_bytes, pool.largest())) {}
+          block_bytes_(block_bytes == 0 ? pool.largest() : std::min(block_bytes, pool.largest())),
+          where_(where) {}
 
     /// At least `least` contiguous bytes to write to, valid until the next call.
     ///
@@ -128,10 +132,10 @@ private:
 
     /// A buffer of the class of `wanted`, or of the largest one below it that still holds `least`.
     [[nodiscard]] buffer acquire_block(std::size_t least, std::size_t wanted) noexcept {
-        buffer block = pool_.try_acquire(wanted);
+        buffer block = pool_.try_acquire(wanted, where_);
         for (std::size_t i = pool_.class_count(); !block && i-- > 0;) {
             if (pool_.slot_bytes(i) < wanted && pool_.slot_bytes(i) >= least) {
-                block = pool_.try_acquire(pool_.slot_bytes(i));
+                block = pool_.try_acquire(pool_.slot_bytes(i), where_);
             }
         }
         return block;
@@ -145,6 +149,7 @@ private:
 
     pool_view pool_;
     std::size_t block_bytes_;
+    std::source_location where_;
     buffer current_;
     chain chain_;
 };

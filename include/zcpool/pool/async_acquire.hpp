@@ -13,6 +13,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <optional>
+#include <source_location>
 #include <stop_token>
 #include <system_error>
 #include <type_traits>
@@ -70,13 +71,16 @@ class [[nodiscard]] async_acquire {
 
 public:
     async_acquire(pool_view pool, std::size_t bytes, Scheduler scheduler,
-                  priority who = priority::normal, std::stop_token stop = {}) noexcept
+                  priority who = priority::normal, std::stop_token stop = {},
+                  std::source_location where = std::source_location::current()) noexcept
         : scheduler_(std::move(scheduler)),
           stop_(std::move(stop)),
+          where_(where),
           watch_(pool, bytes, &post_from, this, who) {}
-    async_acquire(pool_view pool, std::size_t bytes, Scheduler scheduler,
-                  std::stop_token stop) noexcept
-        : async_acquire(pool, bytes, std::move(scheduler), priority::normal, std::move(stop)) {}
+    async_acquire(pool_view pool, std::size_t bytes, Scheduler scheduler, std::stop_token stop,
+                  std::source_location where = std::source_location::current()) noexcept
+        : async_acquire(pool, bytes, std::move(scheduler), priority::normal, std::move(stop),
+                        where) {}
     async_acquire(const async_acquire&) = delete;
     async_acquire& operator=(const async_acquire&) = delete;
     ~async_acquire() = default;
@@ -117,7 +121,7 @@ private:
     /// Returns: whether the wait is over. Otherwise somebody else may have it already.
     [[nodiscard]] bool try_again() noexcept {
         for (;;) {
-            taken_ = watch_.look();
+            taken_ = watch_.look(where_);
             if (taken_ || taken_.error() != errc::exhausted) {
                 return true;
             }
@@ -143,6 +147,7 @@ private:
 
     Scheduler scheduler_;
     std::stop_token stop_;
+    std::source_location where_;
     std::coroutine_handle<> waiter_;
     result<buffer> taken_;
     slot_watch watch_;

@@ -9,18 +9,25 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <source_location>
 #include <span>
 
 #include <zcpool/base/index.hpp>
+#include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/pool/call_site.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
+#include <zcpool/pool/misuse.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/reserve.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/size_classes.hpp>
 #include <zcpool/pool/slab.hpp>
+#include <zcpool/pool/slot_checks.hpp>
+#include <zcpool/pool/slot_history.hpp>
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/pool/thread_cache.hpp>
 #include <zcpool/pool/thread_caches.hpp>
@@ -31,6 +38,12 @@
 #include <zcpool/sys/unique_fd.hpp>
 
 namespace zcpool {
+
+/// A slot and what its handle is to carry; both nothing where there is none. Fits two registers.
+struct begun_slot {
+    slot_record* record = nullptr;
+    slot_life life = 0;
+};
 
 /// The state behind a pool's handles. On the heap, and shared: it goes when the pool object and
 /// every buffer and slice have gone, whichever is last.
@@ -62,11 +75,8 @@ public:
     }
 
     /// Likewise for a caller that found nothing in its cache and does not ask why; of class
-    /// class_count() there are none. Not inlined, so that the hot path around it is.
-    [[nodiscard, gnu::noinline]] slot_record* take_or_null(std::size_t wanted) noexcept {
-        return wanted == class_count_ ? nullptr
-                                      : take_elsewhere(wanted, priority::normal).value_or(nullptr);
-    }
+    /// class_count() there are none. Never inlined, so that the hot path around it is.
+    [[nodiscard]] begun_slot take_or_null(std::size_t wanted, std::source_location where) noexcept;
 
     /// Takes a slot out of this thread's cache; null when there is none. The hot path.
     ///
@@ -75,6 +85,19 @@ public:
         thread_cache* const cache = current_cache;
         return cache == nullptr ? nullptr : cache->acquire(this, wanted);
     }
+
+    /// Takes a slot where take_cached() had none.
+    [[nodiscard]] result<slot_record*> take_elsewhere(std::size_t wanted, priority who) noexcept;
+
+    /// What a handle of a slot is to carry: in a checked pool, a life that begins here. Where
+    /// take_cached() had the slot it is none.
+    [[nodiscard]] slot_life begin_life(slot_record& record, std::source_location where) noexcept {
+        return checks_ == nullptr ? 0 : begin_checked(record, where);
+    }
+
+    /// Whether a handle that carries a life is good. If not, that is reported as `otherwise`, and
+    /// the caller must do nothing with the slot.
+    [[nodiscard]] bool allows(const slot_record& record, slot_life life, misuse otherwise) noexcept;
 
     /// Like take(), but sleeps until a slot comes back or the deadline passes.
     [[nodiscard]] result<slot_record*> take_until(std::size_t wanted,
@@ -107,11 +130,26 @@ public:
     void pin() noexcept { add_reference(); }
     void unpin() noexcept { drop_references(1); }
 
-    /// Gives a slot up, to this thread's cache where it may. The last use of the record.
-    [[gnu::always_inline]] static void give_back(slot_record& record) noexcept {
+    /// Gives a slot up to this thread's cache. The hot path, and the last use of the record.
+    /// Returns: false when it may not be there: then give_back_elsewhere().
+    [[nodiscard, gnu::always_inline]] static bool give_back_cached(slot_record& record) noexcept {
+        if constexpr (can_poison) {
+            record.core->poison_released(record);
+        }
         thread_cache* const cache = current_cache;
-        if (cache == nullptr || !cache->release(record)) [[unlikely]] {
-            give_back_elsewhere(record);
+        return cache != nullptr && cache->release(record);
+    }
+
+    /// Gives a slot up that is not for this thread's cache as it is. A checked pool has no caches:
+    /// here it ends the life that the handle carries, and does nothing where that is not good.
+    /// Never inlined, so that the hot path around it is.
+    static void give_back_elsewhere(slot_record& record, slot_life life,
+                                    std::source_location where) noexcept;
+
+    /// Gives a slot up, whose handle carries no life.
+    static void give_back(slot_record& record) noexcept {
+        if (!give_back_cached(record)) {
+            give_back_elsewhere(record, 0, {});
         }
     }
 
@@ -129,32 +167,10 @@ public:
 
     /// Replaces the pages of up to `most` resting slots, and wakes who waits for one.
     /// Returns: how many.
-    std::size_t renew_resting(std::size_t most) noexcept {
-        std::size_t renewed = 0;
-        for (std::size_t index = 0; guard_.in_creator() && index < class_count_; ++index) {
-            for (auto n = slabs_[index].renew_resting(me_, most - renewed); n != 0;
-                 --n, ++renewed) {
-                wake_one(index);
-            }
-        }
-        return renewed;
-    }
+    std::size_t renew_resting(std::size_t most) noexcept;
 
     /// Gives the pages of free slots back to the system; see pool_view::trim().
-    std::size_t trim(std::size_t keep) noexcept {
-        std::size_t bytes = 0;
-        if (guard_.in_creator()) {
-            caches_.drain();
-            for (std::size_t index = 0; index < class_count_; ++index) {
-                const std::size_t trimmed = slabs_[index].trim(me_, keep);
-                bytes += trimmed * slot_bytes(index);
-                for (std::size_t i = 0; i < trimmed; ++i) {
-                    wake_one(index);  // who looked in the middle of it saw no slot
-                }
-            }
-        }
-        return bytes;
-    }
+    std::size_t trim(std::size_t keep) noexcept;
 
     /// Refuses every acquire from now on, and wakes those who wait.
     void close() noexcept {
@@ -263,12 +279,16 @@ private:
     [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how, priority who) noexcept;
     [[nodiscard]] taken_slot search_class(std::size_t index, search how, priority who) noexcept;
     bool keep_for_reserve(slot_record& record) noexcept;
-    [[nodiscard]] result<slot_record*> take_elsewhere(std::size_t wanted, priority who) noexcept;
-    // Not inlined, so that the hot path around it is.
-    [[gnu::noinline]] static void give_back_elsewhere(slot_record& record) noexcept {
-        record.core->give_back_slowly(record);
+    void give_back_slowly(slot_record& record, slot_life life, const call_site& site) noexcept;
+    [[nodiscard]] slot_life begin_checked(slot_record& record, std::source_location where) noexcept;
+
+    /// Has AddressSanitizer report every touch of a released slot. A checked pool does it itself.
+    void poison_released(const slot_record& record) const noexcept {
+        if (checks_ == nullptr && guard_.in_creator()) {
+            poison(record.data, record.bytes);
+        }
     }
-    void give_back_slowly(slot_record& record) noexcept;
+
     /// Slots of a class that somebody holds; concurrent acquires and releases may be seen in part.
     [[nodiscard]] std::uint64_t in_use(std::size_t index) const noexcept {
         const class_stats counted = slabs_[index].stats();
@@ -287,6 +307,7 @@ private:
     sys::fork_guard guard_;
     std::array<slab, max_classes> slabs_;
     std::array<slot_reserve, max_classes> reserves_;
+    std::unique_ptr<slot_checks> checks_;  ///< null: the pool is not checked
     thread_caches caches_;
     watch_list watches_;
     wait_list waiters_;
@@ -299,42 +320,6 @@ private:
     holder_set me_ = 1;  // the creator's bit
     alignas(cache_line) atomic<std::int64_t> references_{pool_object};
 };
-
-inline void pool_core::give_back_slowly(slot_record& record) noexcept {
-    if (guard_.in_creator()) {
-        const std::size_t index = to_number(record.size_class);
-        // relaxed: the last handle is the caller's.
-        if (record.cache_key.load(memory_order_relaxed) != no_gate) {
-            if (caches_.release(record)) {
-                return;
-            }
-            if (keep_for_reserve(record)) {
-                add(slabs_[index].counters().released);
-                drop_references(1);
-                return;
-            }
-        }
-        if (slabs_[index].give_back(record, me_)) {
-            wake_one(index);
-        }
-    }
-    drop_references(1);
-}
-
-/// Puts a slot that the process owns alone in the place of one that the reserve lacks.
-/// Returns: false when it lacks none.
-inline bool pool_core::keep_for_reserve(slot_record& record) noexcept {
-    const std::size_t index = to_number(record.size_class);
-    const slot_reserve::change kept = reserves_[index].put_back(to_number(record.slot));
-    if (kept.slot == no_index) {
-        return false;
-    }
-    waiters_.wake_urgent(static_cast<std::uint32_t>(index), slabs_[index].counters().waiters);
-    if (kept.first) {
-        caches_.resume();
-    }
-    return true;
-}
 
 inline pool_stats pool_core::stats() const noexcept {
     pool_stats to;

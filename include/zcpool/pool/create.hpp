@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cinttypes>
 #include <cstddef>
 #include <cstdint>
@@ -16,9 +15,12 @@
 #include <system_error>
 #include <utility>
 
+#include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/core.hpp>
-#include <zcpool/sys/call.hpp>
+#include <zcpool/pool/option_checks.hpp>
+#include <zcpool/pool/slot_checks.hpp>
+#include <zcpool/sys/fork_guard.hpp>
 #include <zcpool/sys/page_lock.hpp>
 
 namespace zcpool {
@@ -32,9 +34,11 @@ public:
 
     [[nodiscard]] result<pool_core*> run(pool_policy policy) noexcept {
         report_ = creation_report{};
-        if (auto done = check_options(); !done) {
-            return fail(done.error());
+        auto layout = checked_layout(classes_, options_, policy.checking, report_);
+        if (!layout) {
+            return fail(layout.error());
         }
+        layout_ = *layout;
         core_ = new (std::nothrow) pool_core;
         if (core_ == nullptr) {
             return fail(errc::out_of_memory);
@@ -49,7 +53,8 @@ public:
         core_->lookup_ = class_lookup{std::span{sizes}.first(layout_.class_count)};
         for (const auto step :
              {&pool_creation::make_memory, &pool_creation::open_slabs,
-              &pool_creation::prove_lending, &pool_creation::open_caches, &pool_creation::lock}) {
+              &pool_creation::prove_lending, &pool_creation::open_checks,
+              &pool_creation::open_caches, &pool_creation::lock, &pool_creation::close_off}) {
             if (auto done = (this->*step)(); !done) {
                 delete core_;
                 return fail(done.error());
@@ -67,84 +72,9 @@ public:
     }
 
 private:
-    [[nodiscard]] result<void> check_options() noexcept {
-        if (const long page = sys::provider::system_page_size();
-            page != static_cast<long>(page_size)) {
-            report_.explain("pages of this kernel are %ld bytes; this build needs 4096", page);
-            return fail(errc::unsupported);
-        }
-        for (std::size_t i = classes_.size(); i < options_.slots.size(); ++i) {
-            if (options_.slots[i] != 0) {
-                report_.explain("slots names %" PRIu32
-                                " slots for class %zu, but the list has %zu classes",
-                                options_.slots[i], i, classes_.size());
-                return fail(errc::invalid_options);
-            }
-        }
-        for (const class_spec& spec : classes_) {
-            if (spec.slots == 0 || spec.slots > max_slots) {
-                report_.explain("%" PRIu64 " slots of %" PRIu64 " bytes: a class has 1 to %" PRIu32
-                                " slots; leave a class that needs none out of the list",
-                                spec.slots, spec.slot_bytes, max_slots);
-                return fail(errc::invalid_options);
-            }
-        }
-        for (std::size_t i = 0; i < options_.reserve.size(); ++i) {
-            const std::uint64_t slots = i < classes_.size() ? classes_[i].slots : 0;
-            if (options_.reserve[i] != 0 && options_.reserve[i] >= slots) {
-                report_.explain("reserve keeps %" PRIu32
-                                " slots of class %zu for urgent callers, "
-                                "which has %" PRIu64 "; it must leave one for the others",
-                                options_.reserve[i], i, slots);
-                return fail(errc::invalid_options);
-            }
-        }
-        if (options_.lent_budget_permille > 1000) {
-            report_.explain("lent_budget_permille is %" PRIu32
-                            ": at most 1000, the size of the pool",
-                            options_.lent_budget_permille);
-            return fail(errc::invalid_options);
-        }
-        if (const auto settle = options_.lent_settle_time.count();
-            settle < 0 || settle > 3'600'000) {
-            report_.explain("lent_settle_time is %lld ms: 0 to 3600000 (an hour)",
-                            static_cast<long long>(settle));
-            return fail(errc::invalid_options);
-        }
-        auto layout = compute_layout(classes_);
-        if (!layout) {
-            report_.explain(
-                "the class table does not add up to a pool: sizes must increase, be multiples of "
-                "4096 "
-                "and at most 2^30 bytes");
-            return fail(layout.error());
-        }
-        layout_ = *layout;
-        report_.data_bytes = layout_.data_bytes;
-        report_.control_bytes = layout_.control_bytes;
-        return check_memory();
-    }
-
-    /// Populating more than there is would call the kernel's out-of-memory killer, which is no
-    /// error value.
-    [[nodiscard]] result<void> check_memory() noexcept {
-        struct sysinfo system{};
-        if (sys::call([&] { return sys::provider::sysinfo(&system); })) {
-            const std::uint64_t total =
-                (std::uint64_t{system.totalram} + system.totalswap) * system.mem_unit;
-            if (layout_.data_bytes >= total) {
-                report_.explain("the pool needs %zu bytes, this machine has %" PRIu64
-                                " of memory and swap; ask for fewer slots",
-                                layout_.data_bytes, total);
-                return fail(std::error_code{ENOMEM, std::system_category()});
-            }
-        }
-        return {};
-    }
-
     [[nodiscard]] result<void> make_memory() noexcept {
         const auto use = options_.lending == lending::never ? page_use::fixed : page_use::renewable;
-        auto data = shared_memory::create("zcpool-data", layout_.data_bytes, use);
+        auto data = shared_memory::create("zcpool-data", layout_.data_bytes, use, guard_bytes());
         if (!data && data.error() == errc::unsupported) {
             report_.explain(
                 "lending needs MADV_POPULATE_WRITE (Linux 5.14), which this kernel does not have; "
@@ -155,8 +85,8 @@ private:
         if (!data) {
             return refused("the data memory", layout_.data_bytes, data.error());
         }
-        auto control =
-            shared_memory::create("zcpool-control", layout_.control_bytes, page_use::control);
+        auto control = shared_memory::create("zcpool-control", layout_.control_bytes,
+                                             page_use::control, guard_bytes());
         if (!control) {
             return refused("the control memory", layout_.control_bytes, control.error());
         }
@@ -164,6 +94,13 @@ private:
         if (!guard) {
             return refused("the fork guard", page_size, guard.error());
         }
+        if (options_.core_dump == core_dump::excluded) {
+            if (auto done = data->exclude_from_core_dumps(); !done) {
+                return refused("keeping the data memory out of core dumps", layout_.data_bytes,
+                               done.error());
+            }
+        }
+        report_.core_dump = options_.core_dump;
         core_->data_ = std::move(*data);
         core_->control_ = std::move(*control);
         core_->guard_ = std::move(*guard);
@@ -175,6 +112,7 @@ private:
         header.magic = control_header::expected_magic;
         header.version = control_header::expected_version;
         header.class_count = static_cast<std::uint32_t>(classes_.size());
+        header.checking = static_cast<std::uint32_t>(policy_.checking);
         header.data_bytes = layout_.data_bytes;
         header.control_bytes = layout_.control_bytes;
         std::copy(classes_.begin(), classes_.end(), header.classes.begin());
@@ -244,6 +182,56 @@ private:
         return done;
     }
 
+    [[nodiscard]] result<void> open_checks() noexcept {
+        report_.checking = policy_.checking;
+        if (policy_.checking == checking::none) {
+            return {};
+        }
+        core_->checks_.reset(new (std::nothrow) slot_checks);
+        if (!core_->checks_) {
+            return fail(errc::out_of_memory);
+        }
+        return core_->checks_->open(layout_, policy_.checking, options_.on_misuse);
+    }
+
+    /// Bytes on either side of each memory that may not be touched.
+    [[nodiscard]] std::size_t guard_bytes() const noexcept {
+        return policy_.checking == checking::none ? 0 : page_size;
+    }
+
+    /// Lets nobody touch what is not acquired. After everything that does.
+    [[nodiscard]] result<void> close_off() noexcept {
+        if (core_->checks_ == nullptr) {
+            poison(core_->data_.data(), core_->data_.size());
+            return {};
+        }
+        for (std::size_t i = 0; i < layout_.class_count; ++i) {
+            const class_layout& each = layout_.classes[i];
+            auto done = i == 0 ? result<void>{} : forbid(each.data - each.margin, each.margin);
+            for (std::uint32_t slot = 0; done && slot < each.slots; ++slot) {
+                core_->checks_->close_off(core_->slabs_[i].record(slot));
+                if (policy_.checking == checking::guarded) {
+                    done = forbid(each.offset_of(slot) + each.slot_bytes, each.margin);
+                }
+            }
+            if (!done) {
+                return done;
+            }
+        }
+        return {};
+    }
+
+    [[nodiscard]] result<void> forbid(std::size_t offset, std::size_t bytes) noexcept {
+        auto done = core_->data_.pages().forbid(offset, bytes);
+        if (!done) {
+            report_.explain(
+                "a guard page was refused (%s): checking::guarded takes two mappings a slot; raise "
+                "vm.max_map_count, or use checking::full",
+                std::strerror(done.error().value()));
+        }
+        return done;
+    }
+
     [[nodiscard]] result<void> fill_reserves() noexcept {
         for (std::size_t i = 0; i < layout_.class_count; ++i) {
             const std::uint32_t wanted = options_.reserve[i];
@@ -264,7 +252,7 @@ private:
     /// Without membarrier there is no taking back what other threads cache: then there are no
     /// caches.
     [[nodiscard]] result<void> open_caches() noexcept {
-        if (policy_.cache == cache_policy::none) {
+        if (policy_.cache == cache_policy::none || policy_.checking != checking::none) {
             return {};
         }
         auto done = core_->caches_.open(core_, core_->open_slabs(), core_->waiters_, core_->me_);

@@ -5,9 +5,11 @@
 // maps them computes it again and compares instead of believing an offset.
 //
 //     data:     slab 0 | slab 1 | ...
+//     checked:  slot, margin, slot, margin, ... | guard | slab 1, likewise | guard | ...
 //     control:  header | process registry | class 0: counters, words, stamps, store, ring | ...
 //
-// Data holds slots only, so that a reader may be given it read-only.
+// Data holds slots only, so that a reader may be given it read-only. In a checked pool a page lies
+// behind each slot and another between two slabs; the header says so.
 
 #include <array>
 #include <cstddef>
@@ -21,6 +23,7 @@
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/lent_budget.hpp>
+#include <zcpool/pool/options.hpp>
 #include <zcpool/pool/slot_word.hpp>
 #include <zcpool/ring/free_store.hpp>
 #include <zcpool/ring/index_ring.hpp>
@@ -37,11 +40,13 @@ struct class_spec {
 struct control_header {
     static constexpr std::uint64_t expected_magic =
         0x314C'4F4F'5043'5A01;  // "\1ZCPOOL1", little-endian
-    static constexpr std::uint32_t expected_version = 1;
+    static constexpr std::uint32_t expected_version = 2;
 
     std::uint64_t magic;
     std::uint32_t version;
     std::uint32_t class_count;
+    std::uint32_t checking;  ///< a zcpool::checking, which the layout depends on
+    std::uint32_t reserved;
     std::uint64_t data_bytes;
     std::uint64_t control_bytes;
     std::array<class_spec, max_classes> classes;
@@ -64,6 +69,7 @@ inline constexpr std::size_t max_processes = 31;
 /// Where one class lies; offsets in bytes.
 struct class_layout {
     std::size_t slot_bytes = 0;
+    std::size_t margin = 0;  ///< bytes behind each slot that are nobody's
     std::uint32_t slots = 0;
     std::size_t word_stride = 0;  ///< bytes from one slot word to the next
     std::size_t data = 0;         ///< slab, in the data file; the rest in the control file
@@ -73,6 +79,11 @@ struct class_layout {
     std::size_t store = 0;
     std::size_t ring = 0;
     std::size_t ring_cells = 0;
+
+    /// Where a slot begins in the data file.
+    [[nodiscard]] constexpr std::size_t offset_of(std::uint32_t slot) const noexcept {
+        return data + slot * (slot_bytes + margin);
+    }
 };
 
 /// Where everything lies.
@@ -86,12 +97,13 @@ struct pool_layout {
 
 /// Computes the layout of a class table that may come from a stranger.
 ///
+/// `checks`: any but none puts a page behind each slot and one between two slabs.
 /// Errors: `invalid_options` for 0 or more than 16 classes, sizes that are not increasing multiples
-/// of the page size up to 1 GiB, 0 or more than 2^20 slots a class, or a pool whose size does not
-/// fit size_t.
+/// of the page size up to 1 GiB, 0 or more than 2^20 slots a class, no such `checks`, or a pool
+/// whose size does not fit size_t.
 [[nodiscard]] constexpr result<pool_layout> compute_layout(
-    std::span<const class_spec> classes) noexcept {
-    if (classes.empty() || classes.size() > max_classes) {
+    std::span<const class_spec> classes, checking checks = checking::none) noexcept {
+    if (classes.empty() || classes.size() > max_classes || checks > checking::guarded) {
         return fail(errc::invalid_options);
     }
     pool_layout layout;
@@ -117,10 +129,11 @@ struct pool_layout {
         here.slots = static_cast<std::uint32_t>(spec.slots);
         // Few slots means large ones, sent by several threads: their words get a cache line each.
         here.word_stride = here.slots <= 256 ? cache_line : sizeof(slot_word);
+        here.margin = checks == checking::none ? 0 : page_size;
         std::size_t slab = 0;
-        here.data = layout.data_bytes;
-        if (!checked_multiply(here.slot_bytes, here.slots, slab) ||
-            !checked_add(layout.data_bytes, slab, layout.data_bytes)) {
+        if (!checked_add(layout.data_bytes, i == 0 ? 0 : here.margin, here.data) ||
+            !checked_multiply(here.slot_bytes + here.margin, here.slots, slab) ||
+            !checked_add(here.data, slab, layout.data_bytes)) {
             return fail(errc::invalid_options);
         }
         here.counters = reserve(sizeof(class_counters));

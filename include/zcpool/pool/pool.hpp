@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 #include <span>
 #include <utility>
 
@@ -26,9 +27,14 @@ namespace zcpool {
 /// A non-owning handle to any pool, for code that need not know its class list. Valid while the
 /// pool lives, also when that is moved meanwhile.
 ///
+/// What acquires takes a source location last, by default the caller's: a checked pool remembers
+/// it.
+///
 /// Sharing: any thread; a pointer's worth, go by value.
 class pool_view final {
 public:
+    using source_location = std::source_location;
+
     /// Takes the smallest slot that holds `bytes`; of 0 bytes, the smallest there is.
     ///
     /// Returns: an empty buffer when there is none: too large, exhausted or closed.
@@ -37,49 +43,54 @@ public:
     /// once after each release, and a system call where other threads cache slots of it.
     /// Concurrency: lock-free; any thread. No allocation but for a thread's first acquire; no
     /// system call but for pages that must be replaced (lent) or come back (trimmed).
-    [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
-        return try_acquire_from(core_->class_for(bytes));
+    [[nodiscard]] buffer try_acquire(
+        std::size_t bytes, source_location where = source_location::current()) const noexcept {
+        return try_acquire_from(core_->class_for(bytes), where);
     }
 
     /// Like try_acquire(), and says why not. An urgent caller gets a slot of the reserve when
     /// nothing else is left.
     ///
     /// Errors: `too_large`, `exhausted`, `closed`.
-    [[nodiscard]] result<buffer> acquire(std::size_t bytes,
-                                         priority who = priority::normal) const noexcept {
-        return acquire_from(core_->class_for(bytes), who);
+    [[nodiscard]] result<buffer> acquire(
+        std::size_t bytes, priority who = priority::normal,
+        source_location where = source_location::current()) const noexcept {
+        return acquire_from(core_->class_for(bytes), who, where);
     }
 
     /// Like acquire(), but waits for a slot until the deadline.
     ///
     /// Errors: `too_large`, `timed_out`, `closed` (also when the pool is closed meanwhile).
     /// Concurrency: blocks; woken by a release in any thread or process.
-    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes, sys::clock::time_point deadline,
-                                               priority who = priority::normal) const noexcept {
+    [[nodiscard]] result<buffer> acquire_until(
+        std::size_t bytes, sys::clock::time_point deadline, priority who = priority::normal,
+        source_location where = source_location::current()) const noexcept {
         const std::size_t index = core_->class_for(bytes);
         if (index == core_->class_count()) {
             return fail(errc::too_large);
         }
-        return wrap(core_->take_until(index, deadline, who));
+        return wrap(core_->take_until(index, deadline, who), where);
     }
 
     /// Like acquire_until() with a deadline from now on; one beyond the clock's range is none.
     template <class Rep, class Period>
-    [[nodiscard]] result<buffer> acquire_for(std::size_t bytes,
-                                             std::chrono::duration<Rep, Period> timeout,
-                                             priority who = priority::normal) const noexcept {
-        return acquire_until(bytes, sys::deadline_after(timeout), who);
+    [[nodiscard]] result<buffer> acquire_for(
+        std::size_t bytes, std::chrono::duration<Rep, Period> timeout,
+        priority who = priority::normal,
+        source_location where = source_location::current()) const noexcept {
+        return acquire_until(bytes, sys::deadline_after(timeout), who, where);
     }
 
     /// Puts buffers of at least `bytes` each into a span, in place of what was there.
     ///
     /// Returns: how many, from the front, before the pool could give no more; the rest of the span
     /// stays as it was.
-    [[nodiscard]] std::size_t acquire_many(std::size_t bytes,
-                                           std::span<buffer> into) const noexcept {
+    [[nodiscard]] std::size_t acquire_many(
+        std::size_t bytes, std::span<buffer> into,
+        source_location where = source_location::current()) const noexcept {
         std::size_t filled = 0;
         for (buffer& each : into) {
-            buffer next = try_acquire(bytes);
+            buffer next = try_acquire(bytes, where);
             if (!next) {
                 break;
             }
@@ -128,25 +139,37 @@ private:
 
     explicit pool_view(pool_core* core) noexcept : core_(core) {}
 
-    [[nodiscard]] buffer try_acquire_from(std::size_t index) const noexcept {
+    [[nodiscard]] buffer try_acquire_from(std::size_t index, source_location where) const noexcept {
         if (slot_record* const cached = core_->take_cached(index)) [[likely]] {
-            return buffer{cached};
+            return buffer{{cached}};
         }
-        return buffer{core_->take_or_null(index)};
+        return buffer{core_->take_or_null(index, where)};
     }
 
-    [[nodiscard]] result<buffer> acquire_from(std::size_t index, priority who) const noexcept {
+    [[nodiscard]] result<buffer> acquire_from(std::size_t index, priority who,
+                                              source_location where) const noexcept {
+        if (slot_record* const cached = core_->take_cached(index)) [[likely]] {
+            return buffer{{cached}};
+        }
+        return acquire_elsewhere(index, who, where);
+    }
+
+    [[nodiscard]] result<buffer> acquire_elsewhere(std::size_t index, priority who,
+                                                   source_location where) const noexcept {
         if (index == core_->class_count()) {
             return fail(errc::too_large);
         }
-        return wrap(core_->take(index, who));
+        return wrap(core_->take_elsewhere(index, who), where);
     }
 
-    [[nodiscard]] static result<buffer> wrap(result<slot_record*> taken) noexcept {
+    /// A buffer of what was taken. Every slot passes here, but those out of thread caches, which
+    /// checked pools do not have.
+    [[nodiscard]] result<buffer> wrap(result<slot_record*> taken,
+                                      source_location where) const noexcept {
         if (!taken) {
             return fail(taken.error());
         }
-        return buffer{*taken};
+        return buffer{{*taken, core_->begin_life(**taken, where)}};
     }
 
     pool_core* core_;
@@ -162,6 +185,8 @@ private:
 template <class Classes, pool_policy Policy = pool_policy{}>
 class pool {
 public:
+    using source_location = std::source_location;
+
     static_assert(Classes::count >= 1, "pool: the first argument is a size_classes<...>");
 
     /// Creates the memory, every page of it present.
@@ -204,30 +229,35 @@ public:
     operator pool_view() const&& = delete;
 
     /// As pool_view::acquire(), with the class found by the compile-time list.
-    [[nodiscard]] result<buffer> acquire(std::size_t bytes,
-                                         priority who = priority::normal) const noexcept {
-        return view().acquire_from(Classes::index_for(bytes), who);
+    [[nodiscard]] result<buffer> acquire(
+        std::size_t bytes, priority who = priority::normal,
+        source_location where = source_location::current()) const noexcept {
+        return view().acquire_from(Classes::index_for(bytes), who, where);
     }
     /// As pool_view::try_acquire(), with the class found by the compile-time list.
-    [[nodiscard]] buffer try_acquire(std::size_t bytes) const noexcept {
-        return view().try_acquire_from(Classes::index_for(bytes));
+    [[nodiscard]] buffer try_acquire(
+        std::size_t bytes, source_location where = source_location::current()) const noexcept {
+        return view().try_acquire_from(Classes::index_for(bytes), where);
     }
     /// As pool_view::acquire_until().
-    [[nodiscard]] result<buffer> acquire_until(std::size_t bytes, sys::clock::time_point deadline,
-                                               priority who = priority::normal) const noexcept {
-        return view().acquire_until(bytes, deadline, who);
+    [[nodiscard]] result<buffer> acquire_until(
+        std::size_t bytes, sys::clock::time_point deadline, priority who = priority::normal,
+        source_location where = source_location::current()) const noexcept {
+        return view().acquire_until(bytes, deadline, who, where);
     }
     /// As pool_view::acquire_for().
     template <class Rep, class Period>
-    [[nodiscard]] result<buffer> acquire_for(std::size_t bytes,
-                                             std::chrono::duration<Rep, Period> timeout,
-                                             priority who = priority::normal) const noexcept {
-        return view().acquire_for(bytes, timeout, who);
+    [[nodiscard]] result<buffer> acquire_for(
+        std::size_t bytes, std::chrono::duration<Rep, Period> timeout,
+        priority who = priority::normal,
+        source_location where = source_location::current()) const noexcept {
+        return view().acquire_for(bytes, timeout, who, where);
     }
     /// As pool_view::acquire_many().
-    [[nodiscard]] std::size_t acquire_many(std::size_t bytes,
-                                           std::span<buffer> into) const noexcept {
-        return view().acquire_many(bytes, into);
+    [[nodiscard]] std::size_t acquire_many(
+        std::size_t bytes, std::span<buffer> into,
+        source_location where = source_location::current()) const noexcept {
+        return view().acquire_many(bytes, into, where);
     }
     /// As pool_view::renew_resting().
     std::size_t renew_resting(std::size_t most) const noexcept {

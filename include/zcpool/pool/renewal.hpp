@@ -40,6 +40,7 @@ public:
           counters_(reinterpret_cast<class_counters*>(control + layout.counters)),
           slab_(layout.data),
           slot_bytes_(layout.slot_bytes),
+          stride_(layout.slot_bytes + layout.margin),
           budget_(budget) {}
 
     /// Marks a slot as held by the kernel, before it is handed to a call without a receipt.
@@ -134,7 +135,7 @@ private:
     }
 
     [[nodiscard]] std::size_t offset_of(std::uint32_t slot) const noexcept {
-        return slab_ + slot * slot_bytes_;
+        return slab_ + slot * stride_;
     }
 
     /// When a slot was last sent, as far as those who lent it have given it back.
@@ -148,6 +149,7 @@ private:
     class_counters* counters_ = nullptr;
     std::size_t slab_ = 0;
     std::size_t slot_bytes_ = 0;
+    std::size_t stride_ = 0;
     lent_budget budget_;
 };
 

@@ -39,16 +39,18 @@ public:
 
     /// Creates `bytes` of zeroed memory with every page present.
     ///
-    /// `pages`: what they must be able to do.
+    /// `use`: what the pages must be able to do.
+    /// `guard`: bytes around the mapping that may not be touched, whole pages.
     /// Errors: the errno of what failed; ENOMEM, ENOSPC or EFAULT when memory is short;
     /// `unsupported` for renewable pages before Linux 5.14.
     [[nodiscard]] static result<shared_memory> create(const char* name, std::size_t bytes,
-                                                      page_use use) noexcept {
+                                                      page_use use,
+                                                      std::size_t guard = 0) noexcept {
         auto file = sys::memfd::create(name, bytes);
         if (!file) {
             return fail(file.error());
         }
-        auto pages = sys::mapping::shared(file->fd(), bytes);
+        auto pages = sys::mapping::shared(file->fd(), bytes, guard);
         if (!pages) {
             return fail(pages.error());
         }
@@ -70,6 +72,11 @@ public:
             return fail(done.error());
         }
         return memory;
+    }
+
+    /// Keeps the pages out of core dumps.
+    [[nodiscard]] result<void> exclude_from_core_dumps() const noexcept {
+        return pages_.advise(0, pages_.size(), MADV_DONTDUMP);
     }
 
     /// Gives the pages of a range back to the system; touched before a renew() of it, it may end

@@ -79,7 +79,7 @@ public:
             record.size_class = index;
             record.slot = slot_index{i};
             record.bytes = static_cast<std::uint32_t>(layout.slot_bytes);
-            record.data = data.data() + layout.data + i * layout.slot_bytes;
+            record.data = data.data() + layout.offset_of(i);
             record.core = core;
         }
         return {};
@@ -147,24 +147,22 @@ public:
     }
 
     /// Gives up this process's share of a slot.
-    /// Returns: whether a slot came free by it.
-    bool give_back(slot_record& record, holder_set me) noexcept {
+    drop_outcome give_back(slot_record& record, holder_set me) noexcept {
         const auto slot = to_number(record.slot);
         renewer_.note_last_send(record);
         const drop_outcome outcome = word(slot).drop(record.generation, me);
         ZCPOOL_ASSERT(outcome != drop_outcome::not_held,
                       "released a slot that this process does not hold");
-        if (outcome == drop_outcome::still_held || outcome == drop_outcome::not_held) {
-            return false;
-        }
         if (outcome == drop_outcome::freed) {
             store_.push(slot);
-        } else {
+        } else if (outcome == drop_outcome::resting) {
             resting_.push(slot);
+        } else {
+            return outcome;
         }
         // sync(came-back): release; a sweep that starts with this count sees the slot.
         counters().released.fetch_add(1, memory_order_release);
-        return true;
+        return outcome;
     }
 
     /// Marks a slot as held by the kernel; see page_renewer::lend().

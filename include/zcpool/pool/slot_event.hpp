@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <source_location>
 #include <utility>
 
 #include <zcpool/base/result.hpp>
@@ -43,9 +44,10 @@ public:
     ///
     /// Errors, Complexity, Concurrency: as slot_watch::try_again(), and a system call when it was
     /// waiting.
-    [[nodiscard]] result<buffer> try_again() noexcept {
+    [[nodiscard]] result<buffer> try_again(
+        std::source_location where = std::source_location::current()) noexcept {
         clear();
-        return watch_.try_again();
+        return watch_.try_again(where);
     }
 
     /// Waits no longer, and makes the descriptor unreadable; see slot_watch::cancel().

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/buffer.hpp>
@@ -63,9 +64,10 @@ public:
     /// Complexity: as acquire(); when it waits, as acquire_until() before it sleeps.
     /// Concurrency: lock-free while a slot is at hand; else a mutex, and the end of a callback that
     /// has begun.
-    [[nodiscard]] result<buffer> try_again() noexcept {
+    [[nodiscard]] result<buffer> try_again(
+        std::source_location where = std::source_location::current()) noexcept {
         for (;;) {
-            auto taken = look();
+            auto taken = look(where);
             // Who has armed it must not touch it again, if the callback's receiver may.
             if (taken || taken.error() != errc::exhausted || arm()) {
                 return taken;
@@ -118,7 +120,7 @@ private:
     }
 
     /// Takes a slot, or waits for one with notifications noted until arm(); `exhausted` then.
-    [[nodiscard]] result<buffer> look() noexcept {
+    [[nodiscard]] result<buffer> look(std::source_location where) noexcept {
         retry_after_ = std::chrono::milliseconds{0};
         if (!core_.in_creator()) {
             return fail(errc::closed);
@@ -129,7 +131,7 @@ private:
         if (!is_waiting_) {
             auto taken = core_.take(wanted_, who_);
             if (taken || taken.error() != errc::exhausted) {
-                return pool_view::wrap(taken);
+                return pool_view{&core_}.wrap(taken, where);
             }
         }
         // On the list before it is counted, counted before the look.
@@ -149,7 +151,7 @@ private:
             return fail(errc::exhausted);
         }
         end();
-        return pool_view::wrap(found.record);
+        return pool_view{&core_}.wrap(found.record, where);
     }
 
     /// Lets notifications call from now on. From true on somebody else may have the watch.

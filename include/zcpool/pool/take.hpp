@@ -8,10 +8,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/core.hpp>
 #include <zcpool/pool/counters.hpp>
+#include <zcpool/pool/give_back.hpp>
+#include <zcpool/pool/handle_checks.hpp>
 #include <zcpool/pool/slab.hpp>
 #include <zcpool/pool/waiting.hpp>
 #include <zcpool/sys/futex.hpp>
@@ -88,6 +91,15 @@ inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted, priori
         return fail(errc::exhausted);
     }
     return found.record;
+}
+
+[[gnu::noinline]] inline begun_slot pool_core::take_or_null(std::size_t wanted,
+                                                            std::source_location where) noexcept {
+    if (wanted == class_count_) {
+        return {};
+    }
+    slot_record* const taken = take_elsewhere(wanted, priority::normal).value_or(nullptr);
+    return taken == nullptr ? begun_slot{} : begun_slot{taken, begin_life(*taken, where)};
 }
 
 inline result<slot_record*> pool_core::take_until(std::size_t wanted,

@@ -52,6 +52,9 @@ struct kernel {
     static int munmap(void* address, std::size_t bytes) noexcept {
         return ::munmap(address, bytes);
     }
+    static int mprotect(void* address, std::size_t bytes, int protection) noexcept {
+        return ::mprotect(address, bytes, protection);
+    }
     static int madvise(void* address, std::size_t bytes, int advice) noexcept {
         return ::madvise(address, bytes, advice);
     }

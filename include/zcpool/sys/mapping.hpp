@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <utility>
 
+#include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
 
@@ -18,12 +19,14 @@ public:
     mapping() noexcept = default;
     mapping(mapping&& other) noexcept
         : address_(std::exchange(other.address_, nullptr)),
-          bytes_(std::exchange(other.bytes_, 0)) {}
+          bytes_(std::exchange(other.bytes_, 0)),
+          guard_(std::exchange(other.guard_, 0)) {}
     mapping& operator=(mapping&& other) noexcept {
         if (this != &other) {
             reset();
             address_ = std::exchange(other.address_, nullptr);
             bytes_ = std::exchange(other.bytes_, 0);
+            guard_ = std::exchange(other.guard_, 0);
         }
         return *this;
     }
@@ -31,16 +34,32 @@ public:
 
     /// Maps a whole file for reading and writing, shared.
     ///
+    /// `guard`: bytes before and behind it that may not be touched, whole pages.
     /// Errors: the errno of mmap; ENOMEM for want of address space.
-    [[nodiscard]] static result<mapping> shared(int fd, std::size_t bytes) noexcept {
-        return map(bytes, MAP_SHARED | MAP_NORESERVE, fd);
+    [[nodiscard]] static result<mapping> shared(int fd, std::size_t bytes,
+                                                std::size_t guard = 0) noexcept {
+        if (guard == 0) {
+            return map(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
+        }
+        auto whole = map(nullptr, bytes + 2 * guard, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+        if (!whole) {
+            return whole;
+        }
+        auto middle = map(whole->data() + guard, bytes, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd);
+        if (middle) {
+            static_cast<void>(whole->detach());
+            middle->guard_ = guard;
+        }
+        return middle;
     }
 
     /// Maps private zero pages.
     ///
     /// Errors: the errno of mmap.
     [[nodiscard]] static result<mapping> anonymous(std::size_t bytes) noexcept {
-        return map(bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+        return map(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     }
 
     /// Gives the kernel a hint or an order about a range (MADV_x).
@@ -56,6 +75,18 @@ public:
         return {};
     }
 
+    /// Lets nobody touch a range any more: SIGSEGV, or EFAULT in a system call.
+    ///
+    /// Expects: whole pages of the mapping.
+    /// Errors: the errno of mprotect; ENOMEM for more parts than vm.max_map_count.
+    [[nodiscard]] result<void> forbid(std::size_t offset, std::size_t bytes) const noexcept {
+        auto done = call([&] { return provider::mprotect(address_ + offset, bytes, PROT_NONE); });
+        if (!done) {
+            return fail(done.error());
+        }
+        return {};
+    }
+
     /// Faults a range in for writing, so that lack of memory is an error value and later touches
     /// cost nothing.
     ///
@@ -65,12 +96,15 @@ public:
     }
 
     /// Leaves the mapping to the caller, who ends it with unmap().
+    ///
+    /// Expects: one without guards.
     [[nodiscard]] std::byte* detach() noexcept {
         bytes_ = 0;
         return std::exchange(address_, nullptr);
     }
     /// Ends a mapping that was detached.
     static void unmap(std::byte* address, std::size_t bytes) noexcept {
+        unpoison(address, bytes);  // for whatever is mapped there next
         static_cast<void>(provider::munmap(address, bytes));
     }
 
@@ -81,9 +115,10 @@ public:
     /// Unmaps, if anything is mapped.
     void reset() noexcept {
         if (address_ != nullptr) {
-            unmap(address_, bytes_);
+            unmap(address_ - guard_, bytes_ + 2 * guard_);
             address_ = nullptr;
             bytes_ = 0;
+            guard_ = 0;
         }
     }
 
@@ -91,12 +126,14 @@ private:
     static constexpr int populate_write =
         23;  // MADV_POPULATE_WRITE, which older C libraries do not name
 
-    [[nodiscard]] static result<mapping> map(std::size_t bytes, int flags, int fd) noexcept {
-        auto address = call(
-            [&] { return provider::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd, 0); });
+    [[nodiscard]] static result<mapping> map(std::byte* at, std::size_t bytes, int protection,
+                                             int flags, int fd) noexcept {
+        auto address = call([&] { return provider::mmap(at, bytes, protection, flags, fd, 0); });
         if (!address) {
             return fail(address.error());
         }
+        // A forked child has no slots, but what its parent said of their addresses.
+        unpoison(*address, bytes);
         mapping mapped;
         mapped.address_ = static_cast<std::byte*>(*address);
         mapped.bytes_ = bytes;
@@ -105,6 +142,7 @@ private:
 
     std::byte* address_ = nullptr;
     std::size_t bytes_ = 0;
+    std::size_t guard_ = 0;  ///< bytes on either side
 };
 
 }  // namespace zcpool::sys
