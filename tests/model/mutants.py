@@ -438,9 +438,11 @@ MUTANTS = [
            edit(WORD, "if (word_.compare_exchange_weak(found, encode(then), memory_order_seq_cst,\n"
                       "                                            memory_order_relaxed)) {",
                 "word_.exchange(encode(then), memory_order_seq_cst);\n            {")),
-    Mutant("word: reap loads", "pool", "one_death two_deaths",
-           edit(WORD, "std::uint64_t found = word_.fetch_or(0, memory_order_acq_rel);",
-                "std::uint64_t found = word_.load(memory_order_acquire);")),
+    Equivalent("word: reap loads",
+               "what granters did is ordered by the registry: their counts and the mark are "
+               "changed on both sides; and what the dead did is known from the kernel",
+               edit(WORD, "std::uint64_t found = word_.fetch_or(0, memory_order_acq_rel);",
+                    "std::uint64_t found = word_.load(memory_order_acquire);")),
 
     # ---- waiting
     Mutant("waiting: the releaser only acquires", "waiting", "search_one_release two_threads",
