@@ -10,6 +10,10 @@
 #include <zcpool/chain/reader.hpp>
 #include <zcpool/chain/slice.hpp>
 #include <zcpool/chain/writer.hpp>
+#include <zcpool/ipc/attach.hpp>
+#include <zcpool/ipc/audit.hpp>
+#include <zcpool/ipc/handover.hpp>
+#include <zcpool/ipc/reaper.hpp>
 #include <zcpool/pool/async_acquire.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/options.hpp>

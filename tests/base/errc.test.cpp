@@ -27,6 +27,12 @@ constexpr meaning meanings[] = {
     {errc::renewal_ineffective, {}},
     {errc::out_of_memory, std::errc::not_enough_memory},
     {errc::out_of_range, std::errc::result_out_of_range},
+    {errc::not_a_pool, {}},
+    {errc::not_sealed, {}},
+    {errc::wrong_access, {}},
+    {errc::wrong_version, {}},
+    {errc::too_many_processes, {}},
+    {errc::bad_message, {}},
 };
 constexpr int count = std::size(meanings);
 

@@ -42,9 +42,10 @@ def check(root):
                           if len(relative.parts) > 1}):
         for test in sorted((root / "tests" / folder).glob("*.test.cpp")):
             wrong += groups(test, folder)
-    # The stress binary has a ctest case a file, with the file's name for a tag.
-    for test in sorted((root / "tests" / "stress").glob("*.test.cpp")):
-        wrong += groups(test, test.name.removesuffix(".test.cpp"), hidden_groups=())
+    # These binaries have a ctest case a file, with the file's name for a tag.
+    for folder in ("stress", "process"):
+        for test in sorted((root / "tests" / folder).glob("*.test.cpp")):
+            wrong += groups(test, test.name.removesuffix(".test.cpp"), hidden_groups=())
     return wrong
 
 
@@ -61,6 +62,9 @@ CASES = [
     ("no test", {HEADER: ""}, "no test tests/base/a.test.cpp"),
     ("a test of something else", {HEADER: "", TEST: ""}, "does not include"),
     ("no tag", {HEADER: "", TEST: INCLUDES + 'TEST_CASE("a: b") {}\n'}, "no group"),
+    ("a process test with the tag of another",
+     {HEADER: "", TEST: INCLUDES,
+      "tests/process/kills.test.cpp": 'TEST_CASE("kills: b", "[stops]") {}\n'}, "no group"),
     ("the tag of another", {HEADER: "", TEST: INCLUDES + 'TEST_CASE("a: b", "[sys]") {}\n'},
      "no group"),
     ("a hidden tag that nobody runs",

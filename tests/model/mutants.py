@@ -29,6 +29,8 @@ STACK = "ring/index_stack.hpp"
 WORD = "pool/slot_word.hpp"
 WAITING = "pool/waiting.hpp"
 GATE = "pool/owner_gate.hpp"
+REGISTRY = "pool/process_registry.hpp"
+RECOVERY = "pool/class_recovery.hpp"
 
 
 def edit(header, old, new):
@@ -372,6 +374,75 @@ MUTANTS = [
                "the recovery knows of its death from the kernel, and sees all that it did",
                edit(WORD, "encode({next, slot_state::owned, me}), memory_order_release",
                     "encode({next, slot_state::owned, me}), memory_order_relaxed")),
+
+    # ---- deaths
+    Mutant("word: grant believes an old word", "pool", "n2 n1",
+           edit(WORD, "            // Also where the bits seem to stand",
+                "            if ((now.holders & others) == others) {\n"
+                "                return true;\n"
+                "            }\n"
+                "            // Also where the bits seem to stand")),
+    Mutant("word: reap only drops what was owned", "pool", "one_death one_death_n1",
+           edit(WORD, "const bool is_shared = now.state == slot_state::published;",
+                "const bool is_shared = now.state == slot_state::published || "
+                "now.state == slot_state::owned;")),
+    Mutant("word: reap leaves what was being cleaned", "pool", "one_death one_death_n1",
+           edit(WORD, "if ((now.holders & dead) == 0) {",
+                "if ((now.holders & dead) == 0 || now.state == slot_state::cleaning) {")),
+    Mutant("word: reap frees what the kernel reads", "pool", "one_death one_death_n1",
+           edit(WORD, "const holder_set left = now.holders & ~dead;",
+                "const holder_set left = now.holders & ~dead & ~kernel_holder;")),
+    Mutant("word: reap takes a share for the last", "pool", "one_death two_deaths",
+           edit(WORD, ": left != 0 ? slot_status{now.generation, slot_state::published, left}",
+                ": false ? slot_status{now.generation, slot_state::published, left}")),
+    Mutant("recovery: does not count", "pool", "one_death one_death_n1",
+           edit(RECOVERY, "slots.came_back(done.freed + done.resting);", "")),
+    Mutant("recovery: says free before it has cleaned", "pool", "one_death one_death_n1",
+           edit(RECOVERY, "if (slots.clean(i)) {", "if (true) {")),
+    Equivalent("registry: grant does not look again",
+               "a recovery that comes in the middle of a grant sees the granter inside, and leaves "
+               "the place to the next one, which sweeps again: the share comes back later. Killed "
+               "before there were places that wait",
+               edit(REGISTRY, "if (granted && newest(to.index) != to.status) {", "if (false) {")),
+    Mutant("registry: a place is free whoever grants", "process_registry", "search_granter_dies",
+           edit(REGISTRY, "if (nobody_grants) {", "if (true) {")),
+    Mutant("registry: a place is free whoever sweeps", "process_registry",
+           "reuse reuse_two_recoverers",
+           edit(REGISTRY, "swept) != 0 && is_acknowledged(&entry::sweeping)) {",
+                "swept) != 0) {")),
+    Mutant("registry: a place is free at once", "process_registry", "reuse reuse_two_recoverers",
+           edit(REGISTRY, "advance(before, process_state::dying, process_state::swept);",
+                "advance(before, process_state::dying, process_state::free);")),
+    Mutant("registry: grant does not say that it is inside", "process_registry",
+           "search_granter_dies",
+           edit(REGISTRY, "me.granting.fetch_add(1, memory_order_acq_rel);",
+                "me.granting.fetch_add(0, memory_order_acq_rel);"),
+           edit(REGISTRY, "me.granting.fetch_sub(1, memory_order_acq_rel);",
+                "me.granting.fetch_sub(0, memory_order_acq_rel);")),
+    Mutant("registry: join in two steps", "process_registry", "search_last_place",
+           edit(REGISTRY, "if (!place.status.compare_exchange_strong(found, encode_process(mine), "
+                          "memory_order_acq_rel,\n"
+                          "                                                  "
+                          "memory_order_relaxed)) {",
+                "place.status.exchange(encode_process(mine), memory_order_acq_rel);\n"
+                "        if (false) {")),
+    Mutant("registry: status relaxed", "process_registry", "reuse reuse_two_recoverers",
+           edit(REGISTRY, "entries_[index].status.fetch_or(0, memory_order_acq_rel)",
+                "entries_[index].status.fetch_or(0, memory_order_relaxed)")),
+    Equivalent("registry: counts relaxed",
+               "whoever counts itself behind this look sees the new status because it looks by a "
+               "read-modify-write; by a load it would need the order",
+               edit(REGISTRY, "(entries_[index].*count).fetch_or(0, memory_order_acq_rel)",
+                    "(entries_[index].*count).fetch_or(0, memory_order_relaxed)")),
+    Mutant("word: reap without compare-exchange", "pool", "one_death two_deaths",
+           edit(WORD, "if (word_.compare_exchange_weak(found, encode(then), memory_order_seq_cst,\n"
+                      "                                            memory_order_relaxed)) {",
+                "word_.exchange(encode(then), memory_order_seq_cst);\n            {")),
+    Equivalent("word: reap loads",
+               "what granters did is ordered by the registry: their counts and the mark are "
+               "changed on both sides; and what the dead did is known from the kernel",
+               edit(WORD, "std::uint64_t found = word_.fetch_or(0, memory_order_acq_rel);",
+                    "std::uint64_t found = word_.load(memory_order_acquire);")),
 
     # ---- waiting
     Mutant("waiting: the releaser only acquires", "waiting", "search_one_release two_threads",

@@ -3,11 +3,13 @@
 // slots, lend them, renew them and die.
 //
 // The steps of slab.hpp are repeated here around the real store, ring and word; what only counts is
-// left out, and what depends on the budget or on the kernel is chosen at random. The recovery of
-// the dead, which has no header yet, is written here as it has to be.
+// left out, and what depends on the budget or on the kernel is chosen at random. The registry of
+// processes and the recovery of the dead are the real ones.
 #include "harness.hpp"
 #include "watched_slot.hpp"
 
+#include <zcpool/pool/class_recovery.hpp>
+#include <zcpool/pool/process_registry.hpp>
 #include <zcpool/ring/free_store.hpp>
 #include <zcpool/ring/index_ring.hpp>
 
@@ -94,8 +96,25 @@ public:
         }
     }
 
+    // What recover_class() asks for.
+    std::uint32_t size() const { return Slots; }
+    reap_outcome reap(std::uint32_t slot, holder_set dead, holder_set me) {
+        return slots[slot].reap(dead, me);
+    }
+    bool clean(std::uint32_t slot) {
+        if (!quiet && any_below(6) == 0) {
+            slots[slot].quarantine();
+            return false;
+        }
+        slots[slot].renew();
+        slots[slot].free_cleaned();
+        return true;
+    }
+    void push_free(std::uint32_t slot) { hot_.push(slot); }
+    void push_resting(std::uint32_t slot) { static_cast<void>(resting_.push(slot)); }
+    void rebuild() { hot_.rebuild(); }
     /// Something came back: who found nothing looks again.
-    void came_back() { released_.fetch_add(1, memory_order_release); }
+    void came_back(std::uint32_t = 1) { released_.fetch_add(1, memory_order_release); }
 
     watched_slot slots[Slots];
     bool quiet = false;  // renewal always succeeds
@@ -180,8 +199,10 @@ struct processes {
     struct process {
         handle handles[most_handles];
         bool promised = false;  // a share is on its way to it
-        bool recovered = false;
+        bool marked = false;    // as dying
+        zcpool::process_seat seat;
     };
+    using registry = zcpool::basic_process_registry<zcpool_model::atomic>;
 
     size_class<Slots> slots;
     process all[workers];
@@ -190,10 +211,18 @@ struct processes {
     // How many shares of a slot a process has had, and given up; see slot_word.cpp.
     std::uint32_t taken[Slots][workers] = {};
     atomic<std::uint32_t> returned[Slots][workers];
-    // What the registry says, and what the kernel says.
-    enum : std::uint32_t { live, dying };
-    atomic<std::uint32_t> registry[workers];
-    atomic<std::uint32_t> dead[workers];
+    registry::entry entries[workers + 1];
+    registry places{entries};
+    zcpool::process_seat recoverer_seat;
+    atomic<std::uint32_t> dead[workers];  // what the kernel says
+
+    void begin() {
+        slots.begin();
+        for (unsigned p = 0; p < workers; ++p) {
+            all[p].seat = places.join_at(p, {p + 1, 0}).value();
+        }
+        recoverer_seat = places.join_at(recoverer, {recoverer + 1, 0}).value();
+    }
 
     void work(unsigned p) {
         for (int step = 0; step < 6; ++step) {
@@ -243,23 +272,30 @@ struct processes {
         }
     }
     void send(const handle& mine, unsigned from, unsigned to) {
-        const auto back = returned[mine.slot][to].load(memory_order_acquire);
+        // relaxed is enough: grant() sees the newest word, also where it looks as if the bit stood.
+        const auto back = returned[mine.slot][to].load(memory_order_relaxed);
         if (all[to].promised || back != taken[mine.slot][to]) {
             return;
         }
         all[to].promised = true;
-        watched_slot& slot = slots.slots[mine.slot];
-        slot.grant(mine.generation, bit(from), bit(to));
-        // Whoever sweeps for the dead says so first, and then looks at the word: either he sees the
-        // bit, or we see what he said. Both sides change the registry, of which one comes first;
-        // the words cannot order the two, because a cleaner stores to a word whatever was there.
-        if (registry[to].fetch_or(0, memory_order_acq_rel) == dying) {
-            slot.forget(bit(to));
-            static_cast<void>(slot.word.drop(mine.generation, bit(to)));
+        watched_grant word{slots.slots[mine.slot]};
+        if (!places.grant(word, mine.generation, all[from].seat, all[to].seat)) {
             return;
         }
         box[to].store(std::uint64_t{mine.generation} << 8 | mine.slot + 1, memory_order_relaxed);
     }
+    /// A slot's word as grant() uses it.
+    struct watched_grant {
+        watched_slot& slot;
+        bool grant(std::uint32_t generation, holder_set me, holder_set other) {
+            slot.grant(generation, me, other);
+            return true;
+        }
+        drop_outcome drop(std::uint32_t generation, holder_set who) {
+            slot.forget(who);
+            return slot.word.drop(generation, who);
+        }
+    };
     void receive(unsigned p) {
         const auto content = box[p].load(memory_order_relaxed);
         if (content == 0) {
@@ -296,48 +332,16 @@ struct processes {
 
     // ---- recovery
 
-    /// Takes back what dead processes have. Any number of times, by several at once.
-    void sweep_for(holder_set gone) {
-        for (watched_slot& slot : slots.slots) {
-            const auto found = slot.word.was();
-            slot.forget(found.holders & gone);
-            for (unsigned p = 0; p < workers; ++p) {
-                if ((found.holders & gone & bit(p)) == 0) {
-                    continue;
-                }
-                // A slot that it owned or cleaned may have lost its pages.
-                if (found.state == slot_state::published) {
-                    static_cast<void>(slot.word.drop(found.generation, bit(p)));
-                } else if (take_over(slot, found)) {
-                    slot.renew();
-                    slot.free_cleaned();
-                }
-            }
-        }
-        slots.came_back();  // or who found nothing would not look again
-    }
-    /// Makes a slot that the dead owned, or was cleaning, the recoverer's to clean.
-    static bool take_over(watched_slot& slot, const zcpool::slot_status& found) {
-        auto expected = zcpool::encode(found);
-        return raw(slot.word).compare_exchange_strong(
-            expected, zcpool::encode({found.generation, slot_state::cleaning, bit(recoverer)}),
-            memory_order_acq_rel, memory_order_relaxed);
-    }
     void recover_the_dead() {
-        holder_set gone = 0;
-        bool more = false;
         for (unsigned p = 0; p < workers; ++p) {
-            if (!all[p].recovered && dead[p].load(memory_order_acquire) != 0) {
-                registry[p].fetch_or(dying, memory_order_acq_rel);
-                all[p].recovered = more = true;
+            if (!all[p].marked && dead[p].load(memory_order_acquire) != 0) {
+                all[p].marked = true;
+                RL_ASSERT(places.mark_dying(p, all[p].seat.status));
             }
-            gone |= all[p].recovered ? bit(p) : 0;
         }
-        if (more) {
-            // For all who ever died: the one that died now may have granted to one of them, and
-            // died before it cleared the bit again.
-            sweep_for(gone);
-        }
+        places.recover(recoverer_seat, [this](holder_set gone) {
+            zcpool::recover_class(slots, gone, recoverer_seat.bit());
+        });
     }
     /// When all is quiet: what a living process was granted, and was never told of because the
     /// sender died, is given up.
@@ -364,7 +368,7 @@ template <std::uint32_t Slots>
 struct mixed : rl::test_suite<mixed<Slots>, workers> {
     processes<Slots> pool;
 
-    void before() { pool.slots.begin(); }
+    void before() { pool.begin(); }
     void thread(unsigned t) { pool.work(t); }
     void after() {
         for (unsigned p = 0; p < workers; ++p) {
@@ -382,7 +386,7 @@ template <std::uint32_t Slots, unsigned Deaths>
 struct with_deaths : rl::test_suite<with_deaths<Slots, Deaths>, workers + 1> {
     processes<Slots> pool;
 
-    void before() { pool.slots.begin(); }
+    void before() { pool.begin(); }
     void thread(unsigned t) {
         if (t == recoverer) {
             for (int round = 0; round < 4; ++round) {
@@ -400,8 +404,10 @@ struct with_deaths : rl::test_suite<with_deaths<Slots, Deaths>, workers + 1> {
     }
     void after() {
         pool.recover_the_dead();
+        RL_ASSERT(pool.places.those(zcpool::process_state::dying) == 0);
+        RL_ASSERT(pool.places.those(zcpool::process_state::swept) == 0);
         for (unsigned p = 0; p < workers; ++p) {
-            if (!pool.all[p].recovered) {
+            if (!pool.all[p].marked) {
                 pool.receive(p);
                 pool.give_back_all(p);
                 pool.audit(p);
@@ -416,7 +422,7 @@ struct last_slot : rl::test_suite<last_slot, 2> {
     processes<1> pool;
 
     void before() {
-        pool.slots.begin();
+        pool.begin();
         pool.slots.quiet = true;
     }
     void thread(unsigned t) {

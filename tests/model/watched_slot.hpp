@@ -17,11 +17,11 @@ namespace zcpool_model {
 using zcpool::drop_outcome;
 using zcpool::holder_set;
 using zcpool::kernel_holder;
+using zcpool::reap_outcome;
 using zcpool::slot_state;
 using slot_word = zcpool::basic_slot_word<zcpool_model::atomic>;
 
-/// The atomic inside a word, for what its interface does not give: an initial value, and the steps
-/// of a recovery.
+/// The atomic inside a word, for what its interface does not give: an initial value.
 inline atomic<std::uint64_t>& raw(slot_word& word) {
     static_assert(sizeof(slot_word) == sizeof(atomic<std::uint64_t>));
     return reinterpret_cast<atomic<std::uint64_t>&>(word);
@@ -72,6 +72,17 @@ public:
         RL_ASSERT(outcome != drop_outcome::not_held);
         RL_ASSERT(outcome != drop_outcome::freed || !lent_);
         check_stale(generation, me);  // nobody may grant to a process before it has said so
+        return outcome;
+    }
+    /// What a recovery does; a slot that was taken over is then renewed and freed.
+    reap_outcome reap(holder_set dead, holder_set me) {
+        forget(dead);
+        const reap_outcome outcome = word.reap(dead, me);
+        RL_ASSERT(outcome != reap_outcome::freed || !lent_);
+        if (outcome == reap_outcome::taken_over) {
+            RL_ASSERT(writer_ == 0 && readers_ == 0 && cleaner_ == 0);
+            cleaner_ = me;
+        }
         return outcome;
     }
     bool claim_resting(holder_set me) {

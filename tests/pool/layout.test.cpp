@@ -27,6 +27,7 @@ TEST_CASE("layout: slabs follow each other and nothing in control memory overlap
         parts.emplace_back(offset, offset + bytes);
     };
     add(layout->registry, max_processes * sizeof(registry_entry));
+    add(layout->waiting, max_processes * sizeof(waiter_shares));
     for (std::size_t i = 0; i < layout->class_count; ++i) {
         const class_layout& each = layout->classes[i];
         add(each.counters, sizeof(class_counters));
@@ -83,7 +84,7 @@ TEST_CASE("layout: a class table that makes no sense is refused", "[pool]") {
 }
 
 TEST_CASE("layout: the magic reads as a word in a hex dump", "[pool]") {
-    const auto magic = control_header::expected_magic;
+    const auto magic = pool_table::expected_magic;
     CHECK(std::memcmp(&magic, "\1ZCPOOL1", 8) == 0);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <array>
+#include <cerrno>
 #include <chrono>
 
 #include <support/catch.hpp>
@@ -54,6 +55,22 @@ TEST_CASE("renewal: a slot that its holder gave up cannot be lent", "[pool]") {
     REQUIRE(f.word.drop(f.record.generation, me) == drop_outcome::freed);
     CHECK_FALSE(f.tested.lend(f.record, f.word, me));
     CHECK(f.record.last_lent.load(memory_order_relaxed) == 0);
+}
+
+TEST_CASE("renewal: a slot of the dead gets new pages, or goes into quarantine", "[pool]") {
+    fixture f;
+    f.data.data()[0] = std::byte{7};
+    REQUIRE(f.word.reap(me, me) == reap_outcome::taken_over);
+    {
+        zcpool_test::faults broken;
+        zcpool_test::faults::fail_punches(EIO);
+        CHECK_FALSE(f.tested.replace(0, f.word));
+        CHECK(f.word.was().state == slot_state::quarantine);
+    }
+    REQUIRE(f.word.claim_resting(me));
+    CHECK(f.tested.replace(0, f.word));
+    CHECK(f.data.data()[0] == std::byte{0});
+    CHECK(f.counters().read().renewed == 1);
 }
 
 TEST_CASE("renewal: only a resting slot is cleaned", "[pool]") {

@@ -46,6 +46,23 @@ TEST_CASE("shared_memory: is zeroed, private to its user, sealed and close-on-ex
     CHECK(memory->renew(0, page_size).has_value());  // what the seals must still allow
 }
 
+TEST_CASE("shared_memory: another mapping of the file sees the same bytes and their renewal",
+          "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", 4 * page_size, page_use::renewable);
+    REQUIRE(memory.has_value());
+    const auto other =
+        shared_memory::adopt(sys::memfd::adopt(sys::unique_fd{::dup(memory->fd())}, memory->size()),
+                             page_use::renewable);
+    REQUIRE(other.has_value());
+    CHECK(other->data() != memory->data());
+    memory->data()[page_size] = std::byte{7};
+    CHECK(other->data()[page_size] == std::byte{7});
+    REQUIRE(other->renew(page_size, page_size).has_value());
+    CHECK(memory->data()[page_size] == std::byte{0});
+    other->data()[page_size] = std::byte{8};
+    CHECK(memory->data()[page_size] == std::byte{8});
+}
+
 TEST_CASE("shared_memory: where the kernel can, the file can never be executed", "[pool]") {
     auto memory = shared_memory::create("zcpool-test", page_size, page_use::renewable);
     REQUIRE(memory.has_value());

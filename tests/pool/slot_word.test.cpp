@@ -137,6 +137,35 @@ TEST_CASE("slot_word: a trimmed slot is nobody's until it is claimed as one with
     CHECK(word.finish_cleaning(other) == generation + 2);
 }
 
+TEST_CASE("slot_word: what the dead had is taken back according to what it was", "[pool]") {
+    constexpr holder_set recoverer = 4;
+    slot_word word;
+    CHECK(word.reap(other, recoverer) == reap_outcome::untouched);
+    auto generation = *word.claim(me);
+    CHECK(word.reap(other, recoverer) == reap_outcome::untouched);
+    CHECK(word.was() == slot_status{generation, slot_state::owned, me});
+    REQUIRE(word.publish(generation, me));
+    REQUIRE(word.grant(generation, me, other));
+    CHECK(word.reap(other, recoverer) == reap_outcome::still_held);
+    CHECK(word.was() == slot_status{generation, slot_state::published, me});
+    CHECK(word.reap(me | other, recoverer) == reap_outcome::freed);
+    CHECK(word.was() == slot_status{generation + 1, slot_state::free, 0});
+
+    generation = *word.claim(me);  // owned: half written
+    CHECK(word.reap(me, recoverer) == reap_outcome::taken_over);
+    CHECK(word.was() == slot_status{generation, slot_state::cleaning, recoverer});
+    CHECK(word.reap(me, other) == reap_outcome::untouched);
+    CHECK(word.reap(recoverer, other) == reap_outcome::taken_over);  // the recoverer died too
+    word.free_cleaned();
+
+    generation = *word.claim(me);
+    REQUIRE(word.publish(generation, me));
+    REQUIRE(word.grant(generation, me, kernel_holder));
+    CHECK(word.reap(me, recoverer) == reap_outcome::resting);
+    CHECK(slot_word::is_resting(word.was()));
+    CHECK(word.reap(me, recoverer) == reap_outcome::untouched);
+}
+
 TEST_CASE("slot_word: generations start over without harm", "[pool]") {
     CHECK(next_generation(generation_limit - 1) == 0);
     CHECK(next_generation(0) == 1);

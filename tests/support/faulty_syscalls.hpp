@@ -57,6 +57,8 @@ public:
     static void forget_noexec_seal() noexcept { old_memfd_.store(true); }
     /// Answers membarrier with this error; 0: no longer.
     static void refuse_membarrier(int error) noexcept { membarrier_error_.store(error); }
+    /// Says that the process runs as this user; -1: no longer.
+    static void pretend_uid(long uid) noexcept { uid_.store(uid); }
     /// Makes every punch reach no more than this many bytes of what it was asked for.
     static void shorten_punches(long bytes) noexcept { longest_punch_.store(bytes); }
     /// Answers sendfile with 0 bytes, as at the end of a file.
@@ -79,6 +81,7 @@ private:
         populate_error_.store(0);
         sendfile_error_.store(0);
         membarrier_error_.store(0);
+        uid_.store(-1);
         old_memfd_.store(false);
     }
 
@@ -124,6 +127,7 @@ private:
     inline static std::atomic<int> populate_error_{0};
     inline static std::atomic<int> sendfile_error_{0};
     inline static std::atomic<int> membarrier_error_{0};
+    inline static std::atomic<long> uid_{-1};
 };
 
 /// The kernel behind the faults. Closing and unmapping always work: nobody could do anything about
@@ -152,6 +156,10 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static int add_seals(int fd, int seals) noexcept {
         return faults::strikes() ? -1 : real::add_seals(fd, seals);
+    }
+    static int get_flags(int fd) noexcept { return faults::strikes() ? -1 : real::get_flags(fd); }
+    static int fstatfs(int fd, struct statfs* system) noexcept {
+        return faults::strikes() ? -1 : real::fstatfs(fd, system);
     }
     static int get_seals(int fd) noexcept { return faults::strikes() ? -1 : real::get_seals(fd); }
     static int fallocate(int fd, int mode, off_t offset, off_t bytes) noexcept {
@@ -204,6 +212,25 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
         return faults::strikes() ? -1 : real::read(fd, into, bytes);
+    }
+    static ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept {
+        return faults::strikes() ? -1 : real::pread(fd, into, bytes, offset);
+    }
+    static ssize_t recvmsg(int socket, msghdr* message, int flags) noexcept {
+        return faults::strikes() ? -1 : real::recvmsg(socket, message, flags);
+    }
+    static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
+        return faults::strikes() ? -1 : real::getsockopt(socket, level, name, value, bytes);
+    }
+    static uid_t geteuid() noexcept {
+        const long pretended = faults::uid_.load();
+        return pretended < 0 ? real::geteuid() : static_cast<uid_t>(pretended);
+    }
+    static int pidfd_open(pid_t pid) noexcept {
+        return faults::strikes() ? -1 : real::pidfd_open(pid);
+    }
+    static int poll(pollfd* entries, nfds_t count, int milliseconds) noexcept {
+        return faults::strikes() ? -1 : real::poll(entries, count, milliseconds);
     }
     static ssize_t write(int fd, const void* from, std::size_t bytes) noexcept {
         return faults::strikes() ? -1 : real::write(fd, from, bytes);

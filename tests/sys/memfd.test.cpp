@@ -74,6 +74,18 @@ TEST_CASE("memfd: is new, as long as asked, and nobody else's", "[sys]") {
            (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)) == 0);
 }
 
+TEST_CASE("memfd: a descriptor that was made elsewhere is taken over", "[sys]") {
+    const held before;
+    {
+        memfd file = make();
+        const memfd taken = memfd::adopt(sys::unique_fd{::dup(file.fd())}, bytes);
+        CHECK(taken.bytes() == bytes);
+        overwrite(file, 'x');
+        CHECK(is_all(taken, 0, bytes, 'x'));
+    }
+    CHECK(before == held{});
+}
+
 TEST_CASE("memfd: two of a name are two files", "[sys]") {
     const memfd first = make();
     const memfd second = make();

@@ -20,6 +20,12 @@ enum class errc {
     renewal_ineffective,  ///< replacing pages does not detach them here, so lending would corrupt
     out_of_memory,        ///< the system had no memory for a book-keeping block
     out_of_range,         ///< a read past the end of a chain
+    not_a_pool,           ///< the descriptors are not the two files of a pool
+    not_sealed,           ///< the files could shrink or grow, or their pages not be replaced
+    wrong_access,         ///< the files are open otherwise, or to others, than a pool's are
+    wrong_version,        ///< the pool was made by another version of this library
+    too_many_processes,   ///< 31 processes have the pool already
+    bad_message,          ///< a message without exactly the descriptors of a pool
 };
 
 /// The category of `errc`.
@@ -39,6 +45,12 @@ public:
                 return "replaced pages are still shared with the kernel";
             case errc::out_of_memory: return "no memory for book-keeping";
             case errc::out_of_range: return "past the end of the chain";
+            case errc::not_a_pool: return "not the files of a pool";
+            case errc::not_sealed: return "the files of the pool are not sealed as they must be";
+            case errc::wrong_access: return "the files of the pool have another user or mode";
+            case errc::wrong_version: return "a pool of another version";
+            case errc::too_many_processes: return "31 processes have the pool already";
+            case errc::bad_message: return "a message without the descriptors of a pool";
         }
         return "unknown zcpool error";
     }
@@ -54,7 +66,13 @@ public:
             case errc::out_of_memory: return std::errc::not_enough_memory;
             case errc::out_of_range: return std::errc::result_out_of_range;
             case errc::closed:
-            case errc::renewal_ineffective: break;
+            case errc::renewal_ineffective:
+            case errc::not_a_pool:
+            case errc::not_sealed:
+            case errc::wrong_access:
+            case errc::wrong_version:
+            case errc::too_many_processes:
+            case errc::bad_message: break;
         }
         return {condition, *this};
     }

@@ -22,6 +22,7 @@
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/misuse.hpp>
 #include <zcpool/pool/options.hpp>
+#include <zcpool/pool/process_registry.hpp>
 #include <zcpool/pool/reserve.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/size_classes.hpp>
@@ -176,34 +177,20 @@ public:
     void close() noexcept {
         // sync(closed): seq_cst; a waiter sees it, or the changed futex word.
         if (guard_.in_creator() && header().closed.exchange(1, memory_order_seq_cst) == 0) {
-            caches_.suspend();  // for good: from here on everything takes the long way
-            caches_.drain();
-            waiters_.wake_all();
+            stop();
         }
     }
 
-    /// Closes the pool and gives up the pool object's own reference.
-    void end() noexcept {
-        close();
-        if (!guard_.in_creator()) {
-            return;
-        }
-        while (!caches_.drain()) {  // somebody is in the middle of a release
-            sys::provider::yield();
-        }
-        // What caches handed out and did not get back counts from here on.
-        std::int64_t out = 0;
-        for (std::size_t index = 0; index < class_count_; ++index) {
-            out += caches_.handed_out(index);
-        }
-        drop_references(pool_object - out);
-    }
+    /// Closes the pool for this process, and gives up the pool object's own reference
+    /// (pool/sharing.hpp).
+    void end() noexcept;
 
     /// Whether this is the process that made the pool, not one that was forked from it.
     [[nodiscard]] bool in_creator() const noexcept { return guard_.in_creator(); }
     [[nodiscard]] bool is_closed() const noexcept {
-        // sync(closed): seq_cst; see close().
-        return !guard_.in_creator() || header().closed.load(memory_order_seq_cst) != 0;
+        // sync(closed): seq_cst; see close() and end().
+        return !guard_.in_creator() || ended_.load(memory_order_seq_cst) != 0 ||
+               header().closed.load(memory_order_seq_cst) != 0;
     }
 
     /// The smallest class whose slots hold `bytes`; class_count() when none does.
@@ -232,6 +219,7 @@ public:
 
 private:
     friend class pool_creation;
+    friend class pool_sharing;
 
     pool_core() noexcept = default;
     ~pool_core() = default;
@@ -241,6 +229,13 @@ private:
     }
     [[nodiscard]] std::span<slab> open_slabs() noexcept {
         return std::span{slabs_}.first(class_count_);
+    }
+
+    /// From here on everything takes the long way.
+    void stop() noexcept {
+        caches_.suspend();
+        caches_.drain();
+        waiters_.wake_all();
     }
 
     // The pool object's share of the references: more than there can be handles, so that the count
@@ -259,6 +254,9 @@ private:
     void drop_references(std::int64_t count) noexcept {
         // sync(core): acq_rel; what all holders did comes before the memory goes.
         if (references_.fetch_sub(count, memory_order_acq_rel) == count && guard_.in_creator()) {
+            if (leave_ != nullptr) {
+                leave_(*this);
+            }
             delete this;
         }
     }
@@ -318,6 +316,11 @@ private:
     spill_policy spill_ = spill_policy::never;
     lending lending_ = lending::never;
     holder_set me_ = 1;  // the creator's bit
+    atomic<std::uint32_t> ended_;
+    process_registry registry_;
+    process_seat seat_;                             // the creator's until another one is taken
+    waiter_shares* waiting_ = nullptr;              // of each place
+    void (*leave_)(pool_core&) noexcept = nullptr;  // of a pool that is shared, pool/sharing.hpp
     alignas(cache_line) atomic<std::int64_t> references_{pool_object};
 };
 

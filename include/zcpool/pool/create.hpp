@@ -109,15 +109,25 @@ private:
 
     [[nodiscard]] result<void> open_slabs() noexcept {
         control_header& header = *new (core_->control_.data()) control_header{};
-        header.magic = control_header::expected_magic;
-        header.version = control_header::expected_version;
-        header.class_count = static_cast<std::uint32_t>(classes_.size());
-        header.checking = static_cast<std::uint32_t>(policy_.checking);
-        header.data_bytes = layout_.data_bytes;
-        header.control_bytes = layout_.control_bytes;
-        std::copy(classes_.begin(), classes_.end(), header.classes.begin());
-        core_->waiters_ = wait_list{header.wake_sequence, &core_->watches_};
         const std::size_t limit = layout_.data_bytes / 1000 * options_.lent_budget_permille;
+        pool_table& table = header.table;
+        table.magic = pool_table::expected_magic;
+        table.version = pool_table::expected_version;
+        table.class_count = static_cast<std::uint32_t>(classes_.size());
+        table.checking = static_cast<std::uint32_t>(policy_.checking);
+        table.data_bytes = layout_.data_bytes;
+        table.control_bytes = layout_.control_bytes;
+        std::copy(classes_.begin(), classes_.end(), table.classes.begin());
+        table.lends = options_.lending == lending::cached ? 1 : 0;
+        table.spills = policy_.spill == spill_policy::next_class ? 1 : 0;
+        table.lent_budget_bytes = limit;
+        table.lent_settle_ms = static_cast<std::uint64_t>(options_.lent_settle_time.count());
+        core_->registry_ = process_registry{
+            {reinterpret_cast<registry_entry*>(core_->control_.data() + layout_.registry),
+             max_processes}};
+        core_->waiting_ =
+            reinterpret_cast<waiter_shares*>(core_->control_.data() + layout_.waiting);
+        core_->waiters_ = wait_list{header.wake_sequence, &core_->watches_};
         core_->budget_ = lent_budget{header.detached, limit, options_.lent_settle_time};
         for (std::size_t i = 0; i < layout_.class_count; ++i) {
             auto done =

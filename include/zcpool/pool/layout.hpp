@@ -6,7 +6,8 @@
 //
 //     data:     slab 0 | slab 1 | ...
 //     checked:  slot, margin, slot, margin, ... | guard | slab 1, likewise | guard | ...
-//     control:  header | process registry | class 0: counters, words, stamps, store, ring | ...
+//     control:  header | process registry, its waiters | class 0: counters, words, stamps, store,
+//               ring | ...
 //
 // Data holds slots only, so that a reader may be given it read-only. In a checked pool a page lies
 // behind each slot and another between two slabs; the header says so.
@@ -24,6 +25,7 @@
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/lent_budget.hpp>
 #include <zcpool/pool/options.hpp>
+#include <zcpool/pool/process_registry.hpp>
 #include <zcpool/pool/slot_word.hpp>
 #include <zcpool/ring/free_store.hpp>
 #include <zcpool/ring/index_ring.hpp>
@@ -36,11 +38,12 @@ struct class_spec {
     std::uint64_t slots = 0;
 };
 
-/// The beginning of control memory.
-struct control_header {
+/// What a pool is, in plain numbers that are written once, before anybody else sees the pool: what
+/// a process that attaches copies out and checks.
+struct pool_table {
     static constexpr std::uint64_t expected_magic =
         0x314C'4F4F'5043'5A01;  // "\1ZCPOOL1", little-endian
-    static constexpr std::uint32_t expected_version = 2;
+    static constexpr std::uint32_t expected_version = 3;
 
     std::uint64_t magic;
     std::uint32_t version;
@@ -50,21 +53,24 @@ struct control_header {
     std::uint64_t data_bytes;
     std::uint64_t control_bytes;
     std::array<class_spec, max_classes> classes;
+    std::uint32_t lends;     ///< 0 or 1: lending::never or lending::cached
+    std::uint32_t spills;    ///< 0 or 1: spill_policy::never or spill_policy::next_class
+    std::uint64_t lent_budget_bytes;
+    std::uint64_t lent_settle_ms;
+};
+
+/// The beginning of control memory.
+struct control_header {
+    pool_table table;
     alignas(cache_line) atomic<std::uint32_t> closed;
     alignas(cache_line) atomic<std::uint32_t> wake_sequence;  ///< what waiters sleep on
     alignas(cache_line) lent_account detached;
 };
 
-/// One process that has the pool mapped. Its index is its bit in every holder set.
-struct alignas(cache_line) registry_entry {
-    atomic<std::uint32_t> pid;
-    std::uint32_t reserved;
-    std::uint64_t start_time;  ///< clock ticks since boot, field 22 of /proc/PID/stat; tells a
-                               ///< reused pid apart
+/// How many waiters of each class a process has; its share of class_counters::waiters.
+struct alignas(cache_line) waiter_shares {
+    std::array<atomic<std::uint32_t>, max_classes> of_class;
 };
-
-/// Processes that may have a pool mapped at once: bit 31 of a holder set is the kernel's.
-inline constexpr std::size_t max_processes = 31;
 
 /// Where one class lies; offsets in bytes.
 struct class_layout {
@@ -92,6 +98,7 @@ struct pool_layout {
     std::size_t data_bytes = 0;
     std::size_t control_bytes = 0;
     std::size_t registry = 0;
+    std::size_t waiting = 0;  ///< waiter_shares of each process
     std::array<class_layout, max_classes> classes{};
 };
 
@@ -116,6 +123,7 @@ struct pool_layout {
         return begin;
     };
     layout.registry = reserve(max_processes * sizeof(registry_entry));
+    layout.waiting = reserve(max_processes * sizeof(waiter_shares));
     std::uint64_t previous = 0;
     for (std::size_t i = 0; i < classes.size(); ++i) {
         const class_spec spec = classes[i];

@@ -119,6 +119,7 @@ struct creation_report {
     cache_policy cache = cache_policy::none;                    ///< what the pool does
     zcpool::checking checking = zcpool::checking::none;         ///< what the pool does
     zcpool::core_dump core_dump = zcpool::core_dump::included;  ///< what the pool does
+    bool shared = false;            ///< with other processes: no thread caches
     std::size_t data_bytes = 0;     ///< slots, and what lies between those of a checked pool
     std::size_t control_bytes = 0;  ///< slot words, stores, counters
     char text[320] = "";  ///< the value, the limit and the remedy; empty when all was granted

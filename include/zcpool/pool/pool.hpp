@@ -17,6 +17,7 @@
 #include <zcpool/pool/core.hpp>
 #include <zcpool/pool/create.hpp>
 #include <zcpool/pool/options.hpp>
+#include <zcpool/pool/sharing.hpp>
 #include <zcpool/pool/size_classes.hpp>
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/pool/take.hpp>
@@ -124,7 +125,17 @@ public:
     /// Complexity: system calls; a system call for each slot.
     std::size_t trim(std::size_t keep = 0) const noexcept { return core_->trim(keep); }
 
-    /// Refuses every acquire from now on and wakes those who wait. Buffers and slices live on.
+    /// Makes the pool one of several processes (ipc/), and names its two files, for a partner to
+    /// attach to. From then on it works without thread caches. At most 31 processes have a pool at
+    /// a time, in one pid namespace. Repeatable; one thread at a time, and nobody at report().
+    ///
+    /// Errors: `closed`; `unsupported` for a checked pool; the errno of reading /proc/self/stat.
+    [[nodiscard]] result<pool_descriptors> share() const noexcept {
+        return pool_sharing::share(*core_);
+    }
+
+    /// Refuses every acquire from now on, in all processes that share the pool, and wakes those who
+    /// wait. Buffers and slices live on.
     void close() const noexcept { core_->close(); }
 
     [[nodiscard]] bool is_closed() const noexcept { return core_->is_closed(); }
@@ -136,6 +147,7 @@ private:
     template <class Classes, pool_policy Policy>
     friend class pool;
     friend class slot_watch;
+    friend class pool_sharing;
 
     explicit pool_view(pool_core* core) noexcept : core_(core) {}
 
@@ -175,13 +187,16 @@ private:
     pool_core* core_;
 };
 
+inline pool_core& pool_sharing::core_of(pool_view view) noexcept { return *view.core_; }
+inline pool_view pool_sharing::view_of(pool_core& core) noexcept { return pool_view{&core}; }
+
 /// A pool of locked, page-aligned, shareable buffers of fixed sizes.
 ///
 /// `Classes` is a size_classes<...>; `Policy` a pool_policy. The memory is fixed at creation and
 /// never grows.
-/// Sharing: any thread may acquire, any thread may release. Destroying the pool closes it, and
-/// waits for threads that are in the middle of a release; the memory goes with the last buffer or
-/// slice. Not for: objects with constructors, or sizes below a page.
+/// Sharing: any thread may acquire, any thread may release. Destroying the pool closes it for this
+/// process, and waits for threads that are in the middle of a release; the memory goes with the
+/// last buffer or slice. Not for: objects with constructors, or sizes below a page.
 template <class Classes, pool_policy Policy = pool_policy{}>
 class pool {
 public:
@@ -265,6 +280,8 @@ public:
     }
     /// As pool_view::trim().
     std::size_t trim(std::size_t keep = 0) const noexcept { return view().trim(keep); }
+    /// As pool_view::share().
+    [[nodiscard]] result<pool_descriptors> share() const noexcept { return view().share(); }
     /// As pool_view::close().
     void close() const noexcept { view().close(); }
     [[nodiscard]] bool is_closed() const noexcept { return view().is_closed(); }

@@ -115,6 +115,12 @@ public:
         return refill(slot, word, counters_->renewed);
     }
 
+    /// Fresh pages for a slot that was taken over from a dead process.
+    /// Returns: false when the system refused; the slot is in quarantine.
+    [[nodiscard]] bool replace(std::uint32_t slot, slot_word& word) noexcept {
+        return refill(slot, word, counters_->renewed) == renewal::cleaned;
+    }
+
     /// How long after `over_budget` it is worth trying again.
     [[nodiscard]] std::chrono::milliseconds period() const noexcept { return budget_.period(); }
 

@@ -32,7 +32,6 @@ enum class page_use : std::uint8_t {
 /// An owned memfd, mapped as a whole, populated and sealed. What is not control memory is not
 /// mapped in a forked child: there a slot could be another owner's at any time.
 ///
-/// Not for memory of other processes, which is attached and checked, not created.
 class shared_memory {
 public:
     shared_memory() noexcept = default;
@@ -55,17 +54,7 @@ public:
             return fail(pages.error());
         }
         shared_memory memory{std::move(*file), std::move(*pages), use};
-        if (use == page_use::renewable) {
-            // A kernel without huge pages refuses the advice with EINVAL; verify_renewal() is the
-            // proof either way.
-            static_cast<void>(memory.pages_.advise(0, bytes, MADV_NOHUGEPAGE));
-        }
-        if (use != page_use::control) {
-            if (auto done = memory.pages_.advise(0, bytes, MADV_DONTFORK); !done) {
-                return fail(done.error());
-            }
-        }
-        if (auto done = memory.fill(0, bytes); !done) {
+        if (auto done = memory.prepare(); !done) {
             return fail(done.error());
         }
         if (auto done = memory.file_.seal(); !done) {
@@ -77,6 +66,22 @@ public:
     /// Keeps the pages out of core dumps.
     [[nodiscard]] result<void> exclude_from_core_dumps() const noexcept {
         return pages_.advise(0, pages_.size(), MADV_DONTDUMP);
+    }
+
+    /// Maps a file of another process that was checked (ipc/descriptors.hpp), with every page
+    /// present; also those that were trimmed.
+    ///
+    /// Errors: as create().
+    [[nodiscard]] static result<shared_memory> adopt(sys::memfd file, page_use use) noexcept {
+        auto pages = sys::mapping::shared(file.fd(), file.bytes());
+        if (!pages) {
+            return fail(pages.error());
+        }
+        shared_memory memory{std::move(file), std::move(*pages), use};
+        if (auto done = memory.prepare(); !done) {
+            return fail(done.error());
+        }
+        return memory;
     }
 
     /// Gives the pages of a range back to the system; touched before a renew() of it, it may end
@@ -149,6 +154,21 @@ public:
 private:
     shared_memory(sys::memfd file, sys::mapping pages, page_use use) noexcept
         : file_(std::move(file)), pages_(std::move(pages)), use_(use) {}
+
+    /// Advice on a new mapping, and its pages.
+    [[nodiscard]] result<void> prepare() const noexcept {
+        if (use_ == page_use::renewable) {
+            // A kernel without huge pages refuses the advice with EINVAL; verify_renewal() is the
+            // proof either way.
+            static_cast<void>(pages_.advise(0, size(), MADV_NOHUGEPAGE));
+        }
+        if (use_ != page_use::control) {
+            if (auto done = pages_.advise(0, size(), MADV_DONTFORK); !done) {
+                return done;
+            }
+        }
+        return fill(0, size());
+    }
 
     [[nodiscard]] result<void> fill(std::size_t offset, std::size_t bytes) const noexcept {
         auto done = pages_.populate(offset, bytes);

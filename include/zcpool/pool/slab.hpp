@@ -231,17 +231,16 @@ public:
     }
     [[nodiscard]] const class_layout& layout() const noexcept { return layout_; }
 
-    /// The shared word of a slot.
-    /// Expects: `slot < layout().slots`.
+    /// The shared word of a slot. Expects: `slot < layout().slots`.
     [[nodiscard]] slot_word& word(std::uint32_t slot) const noexcept {
         return *at<slot_word>(layout_.words + slot * layout_.word_stride);
     }
 
-    /// What this process knows of a slot.
-    /// Expects: `slot < layout().slots`.
+    /// What this process knows of a slot. Expects: as word().
     [[nodiscard]] slot_record& record(std::uint32_t slot) const noexcept { return records_[slot]; }
 
 private:
+    friend class slab_recovery;
     template <class T>
     [[nodiscard]] T* at(std::size_t offset) const noexcept {
         return reinterpret_cast<T*>(control_ + offset);
@@ -282,8 +281,7 @@ private:
         return {};
     }
 
-    /// Looks at every slot word, because hints may be lost: only after this is "exhausted" the
-    /// truth.
+    /// Looks at every slot word, as hints may be lost: only then is "exhausted" the truth.
     ///
     /// A sweep that saw nothing but slots in use is noted, and not repeated before something was
     /// released: such slots come back by a release only. One that saw a slot rest, or being

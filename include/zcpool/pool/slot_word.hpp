@@ -82,6 +82,15 @@ enum class drop_outcome : std::uint8_t {
     not_held,    ///< misuse: the caller did not hold this generation; nothing was changed
 };
 
+/// What reap() did.
+enum class reap_outcome : std::uint8_t {
+    untouched,   ///< the dead had no part in the slot
+    still_held,  ///< their shares are gone; others hold the slot
+    freed,       ///< they were the last holders; the slot is free
+    resting,     ///< they were the last holders; only the kernel may still read it
+    taken_over,  ///< the recoverer cleans it: new pages, then free_cleaned() or quarantine()
+};
+
 /// One slot's word. Several processes map it; all its steps are lock-free and none waits.
 template <template <class> class Atomic = atomic>
 class basic_slot_word {
@@ -120,7 +129,8 @@ public:
 
     /// Adds holders to a published slot: another process, or the kernel.
     ///
-    /// Expects: the caller holds the slot, so the set never passes through empty.
+    /// Expects: the caller holds the slot, so the set never passes through empty. A process is
+    /// granted its share through process_registry::grant(), which knows whether it still lives.
     /// Returns: false when `me` does not hold this generation as published.
     bool grant(std::uint32_t generation, holder_set me, holder_set others) noexcept {
         // relaxed: the compare-exchange settles it.
@@ -131,9 +141,8 @@ public:
                 (now.holders & me) != me) {
                 return false;
             }
-            if ((now.holders & others) == others) {
-                return true;
-            }
+            // Also where the bits seem to stand: what was found may be older than a drop() of
+            // theirs, and only a change of the word sees the newest value.
             // sync(slot): acq_rel; the new holder sees what this one saw.
             // relaxed on failure: nothing is read but the word.
             if (word_.compare_exchange_weak(
@@ -260,6 +269,42 @@ public:
         // sync(slot): release; as it was found.
         word_.store(encode({generation, slot_state::published, kernel_holder}),
                     memory_order_release);
+    }
+
+    /// Takes back what dead processes have of a slot: their shares; and a slot that one of them
+    /// owned or cleaned becomes `me`'s to clean, since it may have lost its pages to a trim, and
+    /// the kernel may still write for the dead.
+    ///
+    /// Expects: the processes in `dead` never touch the word again, and nobody grants to them
+    /// without looking whether they died.
+    /// Concurrency: lock-free; repeatable, any number of recoverers at once. Who dies after
+    /// `taken_over` is the next one's to take over from.
+    reap_outcome reap(holder_set dead, holder_set me) noexcept {
+        // Changes nothing, but sees the newest value, and whoever changes the word later sees what
+        // this recoverer did before.
+        // sync(slot): acq_rel; as above.
+        std::uint64_t found = word_.fetch_or(0, memory_order_acq_rel);
+        for (;;) {
+            const slot_status now = decode(found);
+            if ((now.holders & dead) == 0) {
+                return reap_outcome::untouched;
+            }
+            const holder_set left = now.holders & ~dead;
+            const bool is_shared = now.state == slot_state::published;
+            const slot_status then =
+                !is_shared  ? slot_status{now.generation, slot_state::cleaning, me}
+                : left != 0 ? slot_status{now.generation, slot_state::published, left}
+                            : slot_status{next_generation(now.generation), slot_state::free, 0};
+            // sync(slot): acq_rel; sees what the dead did, and the next owner sees that it is over.
+            // sync(wake): seq_cst; as in drop(). relaxed on failure: nothing is read but the word.
+            if (word_.compare_exchange_weak(found, encode(then), memory_order_seq_cst,
+                                            memory_order_relaxed)) {
+                return !is_shared              ? reap_outcome::taken_over
+                       : left == 0             ? reap_outcome::freed
+                       : left == kernel_holder ? reap_outcome::resting
+                                               : reap_outcome::still_held;
+            }
+        }
     }
 
     /// What the slot was doing a moment ago.

@@ -131,6 +131,9 @@ inline void pool_core::begin_wait(std::size_t wanted) noexcept {
     add(slabs_[wanted].counters().waited);
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
         wait_list::enter(slabs_[index].counters().waiters);
+        // Counted behind the count and taken off before it, so that it is never more than that.
+        // relaxed: read when this process is known to be dead.
+        waiting_[seat_.index].of_class[index].fetch_add(1, memory_order_relaxed);
     }
     // While somebody waits, what is released must not end in a cache.
     caches_.suspend();
@@ -139,6 +142,8 @@ inline void pool_core::begin_wait(std::size_t wanted) noexcept {
 inline void pool_core::end_wait(std::size_t wanted) noexcept {
     caches_.resume();
     for (std::size_t index = wanted; index < classes_end(wanted); ++index) {
+        // relaxed: as in begin_wait().
+        waiting_[seat_.index].of_class[index].fetch_sub(1, memory_order_relaxed);
         wait_list::leave(slabs_[index].counters().waiters);
     }
     // A wake-up is for one waiter, and this one may have been woken for a class that it did not

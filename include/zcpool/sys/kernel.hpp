@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@
 #include <sys/sysinfo.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -40,6 +42,8 @@ struct kernel {
     static int fchmod(int fd, mode_t mode) noexcept { return ::fchmod(fd, mode); }
     static int fstat(int fd, struct stat* status) noexcept { return ::fstat(fd, status); }
     static int add_seals(int fd, int seals) noexcept { return ::fcntl(fd, F_ADD_SEALS, seals); }
+    static int get_flags(int fd) noexcept { return ::fcntl(fd, F_GETFL); }
+    static int fstatfs(int fd, struct statfs* system) noexcept { return ::fstatfs(fd, system); }
     static int get_seals(int fd) noexcept { return ::fcntl(fd, F_GET_SEALS); }
     static int fallocate(int fd, int mode, off_t offset, off_t bytes) noexcept {
         return ::fallocate(fd, mode, offset, bytes);
@@ -61,6 +65,16 @@ struct kernel {
     static int mlock(const void* address, std::size_t bytes) noexcept {
         return ::mlock(address, bytes);
     }
+    static pid_t getpid() noexcept { return ::getpid(); }
+    static uid_t geteuid() noexcept { return ::geteuid(); }
+    /// A descriptor of a process; the C library of Debian 12 has no declaration for it.
+    static int pidfd_open(pid_t pid) noexcept {
+        constexpr long number = 434;  // the same on every architecture
+        return static_cast<int>(::syscall(number, pid, 0U));
+    }
+    static int poll(pollfd* entries, nfds_t count, int milliseconds) noexcept {
+        return ::poll(entries, count, milliseconds);
+    }
     static int getrlimit_memlock(struct rlimit* limit) noexcept {
         return ::getrlimit(RLIMIT_MEMLOCK, limit);
     }
@@ -78,6 +92,9 @@ struct kernel {
     static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
         return ::read(fd, into, bytes);
     }
+    static ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept {
+        return ::pread(fd, into, bytes, offset);
+    }
     static ssize_t write(int fd, const void* from, std::size_t bytes) noexcept {
         return ::write(fd, from, bytes);
     }
@@ -91,6 +108,12 @@ struct kernel {
     }
     static ssize_t sendmsg(int socket, const msghdr* message, int flags) noexcept {
         return ::sendmsg(socket, message, flags);
+    }
+    static ssize_t recvmsg(int socket, msghdr* message, int flags) noexcept {
+        return ::recvmsg(socket, message, flags);
+    }
+    static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
+        return ::getsockopt(socket, level, name, value, bytes);
     }
     static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
         return ::sendfile(to, from, offset, bytes);

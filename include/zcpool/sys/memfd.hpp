@@ -57,6 +57,11 @@ public:
         return file;
     }
 
+    /// Takes over a descriptor of a file of `bytes`, which its owner has checked.
+    [[nodiscard]] static memfd adopt(unique_fd fd, std::size_t bytes) noexcept {
+        return {std::move(fd), bytes};
+    }
+
     /// Forbids shrinking, growing, and further seals, for everybody and for good: no mapping of it
     /// can SIGBUS because somebody truncates. Punching holes stays allowed: renewal needs it.
     [[nodiscard]] result<void> seal() noexcept {

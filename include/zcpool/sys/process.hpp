@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Who a process is, and whether it still runs. A pid alone is neither: it is used again.
+//
+// Source: pidfd_open(2) (Linux 5.3); proc_pid_stat(5), field 22. A pidfd is readable when the last
+// thread of its process has gone; /proc calls a process a zombie as soon as the first has.
+
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <span>
+#include <string_view>
+
+#include <zcpool/base/result.hpp>
+#include <zcpool/sys/call.hpp>
+#include <zcpool/sys/unique_fd.hpp>
+
+namespace zcpool::sys {
+
+/// The start time in a line of /proc/PID/stat, in clock ticks since boot.
+/// Returns: 0 when there is none. The name of the program, which may hold anything, is skipped.
+[[nodiscard]] inline std::uint64_t start_time_in(std::string_view line) noexcept {
+    constexpr int behind_name = 20;  // field 22, and the name is field 2
+    std::size_t at = line.rfind(')');
+    for (int field = 0; field < behind_name && at != std::string_view::npos; ++field) {
+        at = line.find(' ', at + 1);
+    }
+    std::uint64_t value = 0;
+    if (at != std::string_view::npos) {
+        std::from_chars(line.data() + at + 1, line.data() + line.size(), value);
+    }
+    return value;
+}
+
+/// When the process with this pid started, in clock ticks since boot; of 0, this process.
+///
+/// Errors: ENOENT or ESRCH when there is none, or no /proc; EIO when the answer makes no sense.
+[[nodiscard]] inline result<std::uint64_t> start_time_of(pid_t pid) noexcept {
+    char path[32] = "/proc/self/stat";
+    if (pid != 0) {
+        std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(pid));
+    }
+    auto opened = call([&] { return provider::open(path, O_RDONLY | O_CLOEXEC); });
+    if (!opened) {
+        return fail(opened.error());
+    }
+    const unique_fd file{*opened};
+    char text[1024];
+    auto got = call([&] { return provider::read(file.get(), text, sizeof text); });
+    if (!got) {
+        return fail(got.error());
+    }
+    const auto start = start_time_in({text, static_cast<std::size_t>(*got)});
+    if (start == 0) {
+        return fail(std::error_code{EIO, std::system_category()});
+    }
+    return start;
+}
+
+/// A descriptor of a running process, or of one that nobody has waited for.
+///
+/// Errors: the errno of pidfd_open; ESRCH when there is no such process, ENOSYS before Linux 5.3.
+[[nodiscard]] inline result<unique_fd> open_process(pid_t pid) noexcept {
+    auto opened = call([&] { return provider::pidfd_open(pid); });
+    if (!opened) {
+        return fail(opened.error());
+    }
+    return unique_fd{*opened};
+}
+
+/// Waits until one of several descriptors is readable, at most so many milliseconds.
+///
+/// Returns: how many are; each entry's `revents` says whether it is.
+/// Errors: the errno of poll.
+[[nodiscard]] inline result<int> poll_readable(std::span<pollfd> entries,
+                                               int milliseconds) noexcept {
+    for (pollfd& each : entries) {
+        each.events = POLLIN;
+        each.revents = 0;
+    }
+    return call([&] { return provider::poll(entries.data(), entries.size(), milliseconds); });
+}
+
+}  // namespace zcpool::sys
