@@ -32,6 +32,7 @@ constexpr meaning meanings[] = {
     {errc::wrong_access, {}},
     {errc::wrong_version, {}},
     {errc::too_many_processes, {}},
+    {errc::other_namespace, {}},
     {errc::bad_message, {}},
 };
 constexpr int count = std::size(meanings);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -82,6 +84,39 @@ TEST_CASE("attach: what one partner takes the other cannot have, and both read t
         CHECK(view.stats()[0].acquired == 4);
     }
     CHECK(before == held{});
+}
+
+TEST_CASE("attach: not from another pid or time namespace, where the living would look dead",
+          "[ipc]") {
+    const auto pool = make_pool({.slots = {4, 1}});
+    const auto files = pool.share().value();
+    constexpr int forbidden = 10;
+    constexpr int refused = 11;
+    // A process stays where it is when it makes such a namespace; its next child is in it.
+    const auto from_new = [&](int kind) {
+        return status_of([&] {
+            if (kind != 0 && ::unshare(kind) != 0) {
+                return forbidden;
+            }
+            const pid_t there = ::fork();
+            if (there == 0) {
+                const auto attached = try_attach(files);
+                ::_exit(attached ? 0 : attached.error() == errc::other_namespace ? refused : 1);
+            }
+            int status = 0;
+            ::waitpid(there, &status, 0);
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+        });
+    };
+    CHECK(from_new(0) == 0);
+    for (const int kind : {CLONE_NEWPID, 0x80 /* CLONE_NEWTIME */}) {
+        const int outcome = from_new(kind);
+        if (outcome == forbidden) {
+            WARN("this user may not make namespaces: not tested");
+        } else {
+            CHECK(outcome == refused);
+        }
+    }
 }
 
 TEST_CASE("attach: a waiter is woken by a release in the other part", "[ipc]") {

@@ -25,6 +25,7 @@ enum class errc {
     wrong_access,         ///< the files are open otherwise, or to others, than a pool's are
     wrong_version,        ///< the pool was made by another version of this library
     too_many_processes,   ///< 31 processes have the pool already
+    other_namespace,      ///< the pool's processes are in another pid or time namespace
     bad_message,          ///< a message without exactly the descriptors of a pool
 };
 
@@ -50,6 +51,8 @@ public:
             case errc::wrong_access: return "the files of the pool have another user or mode";
             case errc::wrong_version: return "a pool of another version";
             case errc::too_many_processes: return "31 processes have the pool already";
+            case errc::other_namespace:
+                return "the pool's processes are in another pid or time namespace";
             case errc::bad_message: return "a message without the descriptors of a pool";
         }
         return "unknown zcpool error";
@@ -72,6 +75,7 @@ public:
             case errc::wrong_access:
             case errc::wrong_version:
             case errc::too_many_processes:
+            case errc::other_namespace:
             case errc::bad_message: break;
         }
         return {condition, *this};

@@ -20,7 +20,7 @@ namespace zcpool::ipc {
 /// This process's part in another one's pool. It outlives the maker, and is outlived by its
 /// buffers and slices, as a pool is.
 ///
-/// Partners run as the same user, in the same pid namespace, and trust each other not to scribble
+/// Partners run as the same user, in the same pid and time namespaces, and trust each other not to scribble
 /// in the pool's control memory. Not for readers that are not trusted.
 /// Sharing: as pool. A forked child has no part in it: it attaches for itself.
 class attached_pool {
@@ -28,8 +28,8 @@ public:
     /// Checks the descriptors and takes a place in the pool; they are closed when that fails.
     ///
     /// `locking`: whether this process keeps the pages in RAM as well.
-    /// Errors: as check_descriptors(); `too_many_processes`, `out_of_memory`, or the errno of what
-    /// the system refused.
+    /// Errors: as check_descriptors(); `other_namespace`, `too_many_processes`, `out_of_memory`, or
+    /// the errno of what the system refused.
     /// Complexity: system calls, and page faults for every page.
     [[nodiscard]] static result<attached_pool> attach(
         sys::unique_fd data, sys::unique_fd control,

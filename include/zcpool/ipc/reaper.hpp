@@ -37,8 +37,7 @@ struct reap_report {
 /// Watches the processes of a pool. Any number of them, in any of the processes, at once; one may
 /// be killed at any point, and another goes on.
 ///
-/// Sharing: one thread at a time. Valid while the pool lives. Not for processes of other pid
-/// namespaces, whose pids mean nothing here.
+/// Sharing: one thread at a time. Valid while the pool lives.
 class reaper {
 public:
     /// Expects: the pool is shared or attached, or will be before reap() is to find anybody.

@@ -29,6 +29,7 @@
 #include <zcpool/pool/slot_word.hpp>
 #include <zcpool/ring/free_store.hpp>
 #include <zcpool/ring/index_ring.hpp>
+#include <zcpool/sys/process.hpp>
 
 namespace zcpool {
 
@@ -38,8 +39,8 @@ struct class_spec {
     std::uint64_t slots = 0;
 };
 
-/// What a pool is, in plain numbers that are written once, before anybody else sees the pool: what
-/// a process that attaches copies out and checks.
+/// What a pool is, in plain numbers that are written before anybody else sees the pool: what a
+/// process that attaches copies out and checks.
 struct pool_table {
     static constexpr std::uint64_t expected_magic =
         0x314C'4F4F'5043'5A01;  // "\1ZCPOOL1", little-endian
@@ -53,10 +54,11 @@ struct pool_table {
     std::uint64_t data_bytes;
     std::uint64_t control_bytes;
     std::array<class_spec, max_classes> classes;
-    std::uint32_t lends;     ///< 0 or 1: lending::never or lending::cached
-    std::uint32_t spills;    ///< 0 or 1: spill_policy::never or spill_policy::next_class
+    std::uint32_t lends;   ///< 0 or 1: lending::never or lending::cached
+    std::uint32_t spills;  ///< 0 or 1: spill_policy::never or spill_policy::next_class
     std::uint64_t lent_budget_bytes;
     std::uint64_t lent_settle_ms;
+    sys::process_namespaces namespaces;  ///< of all who have it; written when it is shared
 };
 
 /// The beginning of control memory.

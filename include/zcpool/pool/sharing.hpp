@@ -50,7 +50,7 @@ public:
     /// files. Repeatable; one thread at a time, and nobody at the report.
     ///
     /// Errors: `unsupported` for a checked pool; `closed` in a forked child; the errno of reading
-    /// /proc/self/stat.
+    /// /proc/self.
     [[nodiscard]] static result<pool_descriptors> share(pool_core& core) noexcept {
         if (core.is_closed()) {
             return fail(errc::closed);
@@ -60,9 +60,11 @@ public:
         }
         if (core.leave_ == nullptr) {
             auto who = this_process();
-            if (!who) {
-                return fail(who.error());
+            auto where = sys::own_namespaces();
+            if (!who || !where) {
+                return fail(who ? where.error() : who.error());
             }
+            core.header().table.namespaces = *where;
             const auto seat = core.registry_.join_at(0, *who);
             ZCPOOL_ASSERT(seat, "somebody has the creator's place");
             take(core, *seat);
@@ -78,7 +80,8 @@ public:
 
     /// Makes a pool of files that were checked, with a place of this process's own.
     ///
-    /// Errors: `too_many_processes`, `out_of_memory`, or the errno of what the system refused.
+    /// Errors: `other_namespace`, `too_many_processes`, `out_of_memory`, or the errno of what the
+    /// system refused.
     [[nodiscard]] static result<pool_core*> attach(sys::memfd data, sys::memfd control,
                                                    const pool_table& table,
                                                    const pool_layout& layout,
@@ -99,6 +102,14 @@ public:
         auto locked = sys::lock_pages(made->data_.pages(), locking, made->report_.locking);
         if (!locked) {
             return fail(locked.error());
+        }
+        // Elsewhere this process's pid is another's or nobody's: it would be taken for dead.
+        auto where = sys::own_namespaces();
+        if (!where) {
+            return fail(where.error());
+        }
+        if (*where != table.namespaces) {
+            return fail(errc::other_namespace);
         }
         auto who = this_process();
         if (!who) {

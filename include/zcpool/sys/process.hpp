@@ -60,6 +60,46 @@ namespace zcpool::sys {
     return start;
 }
 
+/// What pids and start times mean to a process: the numbers of its pid and its time namespace.
+/// A process of another one would look dead to it, or like somebody else.
+struct process_namespaces {
+    std::uint64_t pid = 0;
+    std::uint64_t time = 0;  ///< 0 before Linux 5.6, where there is one for all
+
+    friend bool operator==(const process_namespaces&, const process_namespaces&) = default;
+};
+
+/// The number of a namespace of this process, which no other of the kind has while it exists.
+///
+/// Errors: the errno of open or fstat; ENOENT when there is no such kind, or no /proc.
+[[nodiscard]] inline result<std::uint64_t> namespace_number(const char* path) noexcept {
+    auto opened = call([&] { return provider::open(path, O_RDONLY | O_CLOEXEC); });
+    if (!opened) {
+        return fail(opened.error());
+    }
+    const unique_fd file{*opened};
+    struct stat status{};
+    if (auto done = call([&] { return provider::fstat(file.get(), &status); }); !done) {
+        return fail(done.error());
+    }
+    return std::uint64_t{status.st_ino};
+}
+
+/// The namespaces of this process.
+///
+/// Errors: as namespace_number(). Source: namespaces(7).
+[[nodiscard]] inline result<process_namespaces> own_namespaces() noexcept {
+    auto pid = namespace_number("/proc/self/ns/pid");
+    if (!pid) {
+        return fail(pid.error());
+    }
+    auto time = namespace_number("/proc/self/ns/time");
+    if (!time && !is_errno(time.error(), ENOENT)) {
+        return fail(time.error());
+    }
+    return process_namespaces{*pid, time.value_or(0)};
+}
+
 /// A descriptor of a running process, or of one that nobody has waited for.
 ///
 /// Errors: the errno of pidfd_open; ESRCH when there is no such process, ENOSYS before Linux 5.3.
