@@ -5,6 +5,7 @@
 // Both send the same bytes of the same pool through the same socket, so that pages, caches and the
 // connection are equal. "against itself" rows show how far two equal loops come apart: the noise.
 
+#include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -14,9 +15,11 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <zcpool/sys/pipe.hpp>
 #include <zcpool/zcpool.hpp>
 
 #include "support/cpu.hpp"
@@ -87,6 +90,52 @@ void bare_sendfile(int fd, int file, std::size_t offset, std::size_t size) {
         size -= static_cast<std::size_t>(sent);
     }
 }
+
+/// One drain of a pipe for each filling of it, as in splice(2)'s own example.
+class bare_pipe {
+public:
+    bare_pipe() : ends_(zcpool::sys::pipe::create().value()) {
+        bench::require(ends_.resize(1_MiB)->bytes == 1_MiB, "F_SETPIPE_SZ");
+    }
+
+    void splice(int fd, int file, std::size_t offset, std::size_t size) {
+        auto position = static_cast<off_t>(offset);
+        while (size != 0) {
+            const ssize_t put =
+                ::splice(file, &position, ends_.write_end.get(), nullptr, size, SPLICE_F_NONBLOCK);
+            bench::require(put > 0, "splice from the file");
+            drain(fd, static_cast<std::size_t>(put));
+            size -= static_cast<std::size_t>(put);
+        }
+    }
+
+    void vmsplice(int fd, const std::byte* data, std::size_t size) {
+        while (size != 0) {
+            const iovec part{const_cast<std::byte*>(data), size};
+            const ssize_t put = ::vmsplice(ends_.write_end.get(), &part, 1, SPLICE_F_NONBLOCK);
+            bench::require(put > 0, "vmsplice");
+            drain(fd, static_cast<std::size_t>(put));
+            data += put;
+            size -= static_cast<std::size_t>(put);
+        }
+    }
+
+private:
+    void drain(int fd, std::size_t held) {
+        while (held != 0) {
+            const ssize_t sent =
+                ::splice(ends_.read_end.get(), nullptr, fd, nullptr, held, SPLICE_F_NONBLOCK);
+            if (sent < 0) {
+                bench::require(errno == EAGAIN, "splice to the socket");
+                bench::wait_writable(fd);
+                continue;
+            }
+            held -= static_cast<std::size_t>(sent);
+        }
+    }
+
+    zcpool::sys::pipe ends_;
+};
 
 template <class Sink>
 void drive(Sink& out, int fd) {
@@ -171,6 +220,67 @@ void register_cached(const std::shared_ptr<surroundings>& around, const std::str
             bench::register_pair(work, "noise: bare sendfile loop", bare_lending, "itself",
                                  bare_lending);
         }
+    }
+}
+
+/// Rows of the sinks with a pipe, beside the loop that they stand for and beside copying.
+void register_piped(const std::shared_ptr<surroundings>& around, const std::string& where) {
+    const auto bare = std::make_shared<bare_pipe>();
+    const auto pipes = std::make_shared<zcpool::sink::pipe_pool>();
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const auto at = view.lend().value();
+        const int fd = around->out.fd();
+        const std::string work = in_words(payload) + where;
+
+        const auto cost = [=](auto send) {
+            return [=] { return cost_a_byte(around->out, payload, count, send); };
+        };
+        const auto bare_write =
+            cost([=](std::size_t) { bare_sendmsg(fd, view.data(), view.size()); });
+        const auto bare_splice =
+            cost([=](std::size_t) { bare->splice(fd, at.fd, at.offset, view.size()); });
+        const auto bare_vmsplice =
+            cost([=](std::size_t) { bare->vmsplice(fd, view.data(), view.size()); });
+        const auto with = [=]<class Sink>(std::type_identity<Sink>,
+                                          zcpool::sink::pipe_options options) {
+            options.copy_below = 0;
+            return [=, kept = pipes] {
+                Sink out{fd, options};
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    out.push(view);
+                    drive(out, fd);
+                });
+            };
+        };
+        /// A connection a message, as far as the sink is concerned.
+        const auto each_with = [=](zcpool::sink::pipe_options options) {
+            options.copy_below = 0;
+            return [=, kept = pipes] {
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    zcpool::sink::splice out{fd, options};
+                    out.push(view);
+                    drive(out, fd);
+                });
+            };
+        };
+
+        constexpr std::type_identity<zcpool::sink::splice> splicing;
+        constexpr std::type_identity<zcpool::sink::vmsplice> vmsplicing;
+        bench::register_pair(work, "sink::splice", with(splicing, {}), "bare splice loop",
+                             bare_splice);
+        bench::register_pair(work, "sink::vmsplice", with(vmsplicing, {}), "bare vmsplice loop",
+                             bare_vmsplice);
+        bench::register_pair(work, "bare splice loop", bare_splice, "bare sendmsg loop",
+                             bare_write);
+        bench::register_pair(work, "bare vmsplice loop", bare_vmsplice, "bare sendmsg loop",
+                             bare_write);
+        bench::register_pair(work, "sink::splice with a pipe_pool",
+                             with(splicing, {.pipes = pipes.get()}), "bare splice loop",
+                             bare_splice);
+        bench::register_pair(work, "a sink::splice a message, from a pipe_pool",
+                             each_with({.pipes = pipes.get()}), "a pipe each", each_with({}));
     }
 }
 
@@ -260,5 +370,7 @@ void bench::register_benchmarks() {
     const auto local = std::make_shared<surroundings>(transport::unix_socket);
     register_cached(tcp, "");
     register_cached(local, ", AF_UNIX");
+    register_piped(tcp, "");
+    register_piped(local, ", AF_UNIX");
     register_fresh(tcp);
 }

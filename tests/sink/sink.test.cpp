@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,10 +16,9 @@
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
+#include <support/sinks.hpp>
 #include <support/sockets.hpp>
-#include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/sink.hpp>
-#include <zcpool/sink/write.hpp>
 
 // What every sink promises, in one body over all of them.
 
@@ -32,7 +32,9 @@ namespace sink = zcpool::sink;
 struct not_a_sink {
     void push(slice) noexcept {}
 };
-static_assert(zcpool::chain_sink<sink::write> && zcpool::chain_sink<sink::sendfile>);
+template <class... Sinks>
+constexpr bool are_sinks = (zcpool::chain_sink<Sinks> && ...);
+static_assert(are_sinks<ALL_SINKS>);
 static_assert(!zcpool::chain_sink<not_a_sink>);
 static_assert(!zcpool::chain_sink<int>);
 /// Without a receipt, and yet it takes memory that its owner could still write to.
@@ -40,13 +42,6 @@ struct careless : sink::write {
     static constexpr sink::receipt receipts = sink::receipt::none;
 };
 static_assert(!zcpool::chain_sink<careless>);
-
-/// sendfile as it is when it copies nothing by choice.
-struct lending_sendfile : sink::sendfile {
-    explicit lending_sendfile(int fd) : sendfile(fd, {.copy_below = 0}) {}
-};
-
-#define ALL_SINKS sink::write, sink::sendfile, lending_sendfile
 
 /// Slices of 1 to 3,000 bytes, some of them parts, one of them adopted; and the bytes that they
 /// are.
@@ -216,7 +211,7 @@ TEMPLATE_TEST_CASE("sink: a peer that closes in mid-send fails the sink and free
 std::sig_atomic_t volatile pipe_signals = 0;
 
 TEMPLATE_TEST_CASE("sink: copying to a socket whose peer has gone raises no signal", "[sink]",
-                   sink::write, sink::sendfile) {
+                   PLAIN_SINKS) {
     const auto pool = make_pool(lending_options(2, 1));
     pipe_signals = 0;
     const auto previous = std::signal(SIGPIPE, [](int) { pipe_signals = 1; });
@@ -231,7 +226,7 @@ TEMPLATE_TEST_CASE("sink: copying to a socket whose peer has gone raises no sign
 }
 
 TEMPLATE_TEST_CASE("sink: a small head and the body behind it leave in one segment", "[sink]",
-                   sink::write, sink::sendfile) {
+                   PLAIN_SINKS) {
     const auto pool = make_pool(lending_options(2, 1));
     connection link = tcp_pair();  // with TCP_NODELAY: what is sent alone leaves alone
     TestType out{link.ours.get()};
@@ -308,7 +303,7 @@ TEMPLATE_TEST_CASE("sink: moved, it goes on where it was", "[sink]", ALL_SINKS) 
 }
 
 TEMPLATE_TEST_CASE("sink: moved or assigned, what is queued and what failed goes along", "[sink]",
-                   sink::write, sink::sendfile) {
+                   PLAIN_SINKS) {
     const auto pool = make_pool(lending_options(16, 4));
     connection link = tcp_pair();
     TestType first{link.ours.get()};
@@ -351,6 +346,18 @@ TEMPLATE_TEST_CASE("sink: pipes take what sockets take", "[sink]", ALL_SINKS) {
     out.push(std::move(sent.parts));
     CHECK(out.flush() == sink::state::done);
     CHECK(read_exactly(read_end.get(), sent.bytes.size()) == sent.bytes);
+}
+
+TEMPLATE_TEST_CASE("sink: files take what sockets take", "[sink]", ALL_SINKS) {
+    const auto pool = make_pool(lending_options(16, 4));
+    const unique_fd file{::memfd_create("zcpool-test-file", MFD_CLOEXEC)};
+    REQUIRE(file);
+    TestType out{file.get()};
+    message sent{pool};
+    out.push(std::move(sent.parts));
+    CHECK(out.flush() == sink::state::done);
+    REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+    CHECK(read_exactly(file.get(), sent.bytes.size() + 1) == sent.bytes);
 }
 
 TEMPLATE_TEST_CASE("sink: a pool that ends before its sink leaves the bytes to be sent", "[sink]",

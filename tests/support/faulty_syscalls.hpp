@@ -59,10 +59,16 @@ public:
     static void refuse_membarrier(int error) noexcept { membarrier_error_.store(error); }
     /// Makes every punch reach no more than this many bytes of what it was asked for.
     static void shorten_punches(long bytes) noexcept { longest_punch_.store(bytes); }
-    /// Answers sendfile with 0 bytes, as at the end of a file.
+    /// Answers sendfile and splice from a file with 0 bytes, as at the end of a file.
     static void end_files() noexcept { files_end_.store(true); }
     /// Answers sendfile with this error; 0: no longer.
     static void fail_sendfile(int error) noexcept { sendfile_error_.store(error); }
+    /// Answers moving bytes out of a pipe with this error; 0: no longer.
+    static void fail_splice_out(int error) noexcept { splice_out_error_.store(error); }
+    /// Answers making a pipe with this error; 0: no longer.
+    static void fail_pipes(int error) noexcept { pipe_error_.store(error); }
+    /// Refuses pipes larger than this, as the system does to a user who has many.
+    static void shorten_pipes(int bytes) noexcept { largest_pipe_.store(bytes); }
 
 private:
     friend struct faulty_kernel;
@@ -78,6 +84,9 @@ private:
         punch_error_.store(0);
         populate_error_.store(0);
         sendfile_error_.store(0);
+        splice_out_error_.store(0);
+        pipe_error_.store(0);
+        largest_pipe_.store(INT_MAX);
         membarrier_error_.store(0);
         old_memfd_.store(false);
     }
@@ -123,6 +132,9 @@ private:
     inline static std::atomic<int> punch_error_{0};
     inline static std::atomic<int> populate_error_{0};
     inline static std::atomic<int> sendfile_error_{0};
+    inline static std::atomic<int> splice_out_error_{0};
+    inline static std::atomic<int> pipe_error_{0};
+    inline static std::atomic<int> largest_pipe_{INT_MAX};
     inline static std::atomic<int> membarrier_error_{0};
 };
 
@@ -200,7 +212,7 @@ struct faulty_kernel : zcpool::sys::kernel {
         return pretended == 0 ? real::system_page_size() : pretended;
     }
     static int pipe2(int ends[2], int flags) noexcept {
-        return faults::strikes() ? -1 : real::pipe2(ends, flags);
+        return faults::strikes(faults::pipe_error_) ? -1 : real::pipe2(ends, flags);
     }
     static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
         return faults::strikes() ? -1 : real::read(fd, into, bytes);
@@ -213,7 +225,32 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static ssize_t splice(int from, off_t* offset, int to, std::size_t bytes,
                           unsigned flags) noexcept {
-        return faults::strikes() ? -1 : real::splice(from, offset, to, bytes, flags);
+        // Out of a pipe there is no offset. Only that way is shortened: how much of a file fits
+        // into a pipe is no send.
+        if (offset != nullptr) {
+            return faults::strikes()           ? -1
+                   : faults::files_end_.load() ? 0
+                                               : real::splice(from, offset, to, bytes, flags);
+        }
+        if (faults::strikes(faults::splice_out_error_)) {
+            return -1;
+        }
+        const std::size_t longest = faults::longest_send_.load();
+        return real::splice(from, offset, to, bytes < longest ? bytes : longest, flags);
+    }
+    static ssize_t vmsplice(int to, const iovec* parts, std::size_t count,
+                            unsigned flags) noexcept {
+        return faults::strikes() ? -1 : real::vmsplice(to, parts, count, flags);
+    }
+    static int get_pipe_size(int fd) noexcept {
+        return faults::strikes() ? -1 : real::get_pipe_size(fd);
+    }
+    static int set_pipe_size(int fd, int bytes) noexcept {
+        if (bytes > faults::largest_pipe_.load()) {
+            errno = EPERM;
+            return -1;
+        }
+        return faults::strikes() ? -1 : real::set_pipe_size(fd, bytes);
     }
     static ssize_t writev(int fd, const iovec* parts, int count) noexcept {
         if (faults::strikes()) {

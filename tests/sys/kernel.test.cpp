@@ -54,6 +54,9 @@ TEST_CASE("kernel: a descriptor that is not open is answered with -1 and EBADF",
     CHECK(errno_of([&] { return kernel::fallocate(-1, 0, 0, page); }) == EBADF);
     CHECK(errno_of([&] { return kernel::read(-1, &byte, 1); }) == EBADF);
     CHECK(errno_of([&] { return kernel::splice(-1, nullptr, file.get(), 1, 0); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::vmsplice(-1, &part, 1, 0); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::get_pipe_size(-1); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::set_pipe_size(-1, 4096); }) == EBADF);
     CHECK(errno_of([&] { return kernel::writev(-1, &part, 1); }) == EBADF);
     CHECK(errno_of([&] { return kernel::sendmsg(-1, &message, 0); }) == EBADF);
     CHECK(errno_of([&] { return kernel::sendfile(-1, file.get(), nullptr, 1); }) == EBADF);
@@ -148,12 +151,16 @@ TEST_CASE("kernel: bytes go from a file through a pipe and come out in order", "
     CHECK(offset == 5);
     CHECK(kernel::sendfile(in.get(), file.get(), &offset, 2) == 2);
     CHECK(offset == 7);
-    char letters[] = "abcd";
+    char letters[] = "abcdefgh";
     const std::array<iovec, 2> parts{{{letters, 1}, {letters + 2, 2}}};
     CHECK(kernel::writev(in.get(), parts.data(), 2) == 3);
+    const std::array<iovec, 2> pages{{{letters + 4, 1}, {letters + 6, 1}}};
+    CHECK(kernel::vmsplice(in.get(), pages.data(), 2, 0) == 2);
+    CHECK(kernel::set_pipe_size(in.get(), 1 << 19) == 1 << 19);
+    CHECK(kernel::get_pipe_size(out.get()) == 1 << 19);
     std::array<char, 64> found{};
-    CHECK(kernel::read(out.get(), found.data(), 7) == 7);
-    CHECK(std::string_view{found.data(), 7} == "23456ac");
+    CHECK(kernel::read(out.get(), found.data(), 9) == 9);
+    CHECK(std::string_view{found.data(), 9} == "23456acde");
     CHECK(kernel::read(out.get(), found.data(), found.size()) == 1);
     CHECK(errno_of([&] { return kernel::read(out.get(), found.data(), 1); }) == EAGAIN);
 }

@@ -86,6 +86,14 @@ struct kernel {
                           unsigned flags) noexcept {
         return ::splice(from, offset, to, nullptr, bytes, flags);
     }
+    static ssize_t vmsplice(int to, const iovec* parts, std::size_t count,
+                            unsigned flags) noexcept {
+        return ::vmsplice(to, parts, count, flags);
+    }
+    static int get_pipe_size(int fd) noexcept { return ::fcntl(fd, F_GETPIPE_SZ); }
+    static int set_pipe_size(int fd, int bytes) noexcept {
+        return ::fcntl(fd, F_SETPIPE_SZ, bytes);
+    }
     static ssize_t writev(int fd, const iovec* parts, int count) noexcept {
         return ::writev(fd, parts, count);
     }
