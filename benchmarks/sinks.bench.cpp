@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include <zcpool/sys/pipe.hpp>
+#include <zcpool/sys/zerocopy.hpp>
 #include <zcpool/zcpool.hpp>
 
 #include "support/cpu.hpp"
@@ -284,6 +286,89 @@ void register_piped(const std::shared_ptr<surroundings>& around, const std::stri
     }
 }
 
+// Rows of MSG_ZEROCOPY. The kernel numbers the sends of a socket, so that the sink and the bare
+// loop have each their own. Over loopback the kernel copies after all.
+
+struct zerocopy_end {
+    bench::stream out{bench::transport::tcp};
+    zcpool::sink::zerocopy sink{out.fd(), {.copy_below = 0}};
+};
+
+class bare_zerocopy {
+public:
+    bare_zerocopy() {
+        bench::require(zcpool::sys::enable_zerocopy(out.fd()).has_value(), "SO_ZEROCOPY");
+    }
+
+    void send(const std::byte* data, std::size_t size) {
+        read_notices();
+        while (size != 0) {
+            iovec part{const_cast<std::byte*>(data), size};
+            msghdr message{};
+            message.msg_iov = &part;
+            message.msg_iovlen = 1;
+            const ssize_t sent =
+                ::sendmsg(out.fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
+            if (sent < 0) {
+                bench::require(errno == EAGAIN || errno == ENOBUFS, "sendmsg");
+                bench::wait_writable(out.fd());
+                read_notices();
+                continue;
+            }
+            ++in_flight_;
+            data += sent;
+            size -= static_cast<std::size_t>(sent);
+        }
+    }
+
+    bench::stream out{bench::transport::tcp};
+
+private:
+    void read_notices() {
+        while (in_flight_ != 0) {
+            const auto told = zcpool::sys::read_notice(out.fd());
+            if (!told) {
+                return;
+            }
+            in_flight_ -= (*told)->last - (*told)->first + 1;
+        }
+    }
+
+    std::uint32_t in_flight_ = 0;
+};
+
+void register_zerocopy(const std::shared_ptr<surroundings>& around) {
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const std::string work = in_words(payload);
+        const auto sink_zerocopy = [=] {
+            const auto end = std::make_unique<zerocopy_end>();
+            return cost_a_byte(end->out, payload, count, [&](std::size_t) {
+                end->sink.push(view);
+                while (end->sink.flush() == zcpool::sink::state::blocked) {
+                    bench::wait_writable(end->out.fd());
+                }
+                bench::require(!end->sink.error(), "sink::zerocopy");
+            });
+        };
+        const auto bare_sends = [=] {
+            const auto bare = std::make_unique<bare_zerocopy>();
+            return cost_a_byte(bare->out, payload, count,
+                               [&](std::size_t) { bare->send(view.data(), view.size()); });
+        };
+        const auto bare_write = [=] {
+            return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                bare_sendmsg(around->out.fd(), view.data(), view.size());
+            });
+        };
+        bench::register_pair(work, "sink::zerocopy", sink_zerocopy, "bare MSG_ZEROCOPY loop",
+                             bare_sends);
+        bench::register_pair(work, "bare MSG_ZEROCOPY loop", bare_sends, "bare sendmsg loop",
+                             bare_write);
+    }
+}
+
 // Rows of memory that is filled anew for each message.
 
 void fill(std::byte* data, std::size_t bytes, std::size_t message) {
@@ -372,5 +457,6 @@ void bench::register_benchmarks() {
     register_cached(local, ", AF_UNIX");
     register_piped(tcp, "");
     register_piped(local, ", AF_UNIX");
+    register_zerocopy(tcp);
     register_fresh(tcp);
 }

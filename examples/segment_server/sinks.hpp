@@ -23,6 +23,7 @@
 #include <zcpool/sink/splice.hpp>
 #include <zcpool/sink/vmsplice.hpp>
 #include <zcpool/sink/write.hpp>
+#include <zcpool/sink/zerocopy.hpp>
 
 namespace segment_server {
 
@@ -79,7 +80,8 @@ private:
 using sinks = std::tuple<named_sink<"write", zcpool::sink::write>,        //
                          named_sink<"sendfile", zcpool::sink::sendfile>,  //
                          named_sink<"splice", zcpool::sink::splice>,      //
-                         named_sink<"vmsplice", zcpool::sink::vmsplice>>;
+                         named_sink<"vmsplice", zcpool::sink::vmsplice>,  //
+                         named_sink<"zerocopy", zcpool::sink::zerocopy>>;
 
 /// The names of all sinks.
 [[nodiscard]] inline std::vector<std::string> sink_names() {

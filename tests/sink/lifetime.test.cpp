@@ -80,7 +80,7 @@ int messages_changed(connector connect, int messages, bool renewing) {
     for (int i = 0; i < messages; ++i) {
         const auto seed = static_cast<std::uint64_t>(i);
         out.push(make_slice(pool, size, seed));
-        while (out.flush() == sink::state::blocked) {
+        while (settle(out) == sink::state::blocked) {
             REQUIRE(wait_writable(link.ours.get()));
         }
         auto next = pool.try_acquire(size);
@@ -138,7 +138,14 @@ long wrong_messages(connector connect, long messages, std::uint64_t seed) {
     for (std::uint64_t number = 0; alive && number < static_cast<std::uint64_t>(messages);
          ++number) {
         const auto plan = message_plan::of(seed + number);
-        auto into = pool.acquire_for(plan.size, 60s);
+        // Who waits for a slot must hear meanwhile that the kernel has done with one.
+        auto into = pool.acquire_for(plan.size, 1ms);
+        for (int i = 0; !into && i < 60'000; ++i) {
+            for (Sink& each : sinks) {
+                static_cast<void>(each.flush());
+            }
+            into = pool.acquire_for(plan.size, 1ms);
+        }
         REQUIRE(into.has_value());
         fill(into->space().first(plan.size), seed + number);
         into->commit(plan.size);
@@ -148,9 +155,12 @@ long wrong_messages(connector connect, long messages, std::uint64_t seed) {
         while (state == sink::state::blocked && wait_writable(links[number % readers].ours.get())) {
             state = out.flush();
         }
-        alive = state == sink::state::done;
+        alive = state == sink::state::done || state == sink::state::pending;
     }
     CHECK(alive);
+    for (Sink& out : sinks) {
+        CHECK(settle(out) == sink::state::done);
+    }
     for (connection& link : links) {
         link.ours.reset();  // readers that miss something come to an end
     }
@@ -168,7 +178,7 @@ std::uint64_t run_seed() {
 }
 
 TEMPLATE_TEST_CASE("lifetime: a slot used again at once changes nothing for a slow reader",
-                   "[sink][.zerocopy]", sink::write, LENDING_SINKS) {
+                   "[sink][.zerocopy]", sink::write, LENDING_SINKS, lending_zerocopy) {
     CHECK(messages_changed<TestType>(unix_pair, 100, true) == 0);
     CHECK(messages_changed<TestType>(tcp_pair, 100, true) == 0);
     CHECK(messages_changed<TestType>(pipe_pair, 100, true) == 0);
@@ -186,7 +196,7 @@ TEST_CASE("lifetime: a sink that copies needs no renewal", "[sink][.zerocopy]") 
 }
 
 TEMPLATE_TEST_CASE("lifetime: messages of all sizes to sleepy readers arrive as they were sent",
-                   "[sink][.zerocopy]", sink::write, LENDING_SINKS) {
+                   "[sink][.zerocopy]", sink::write, LENDING_SINKS, lending_zerocopy) {
     CHECK(wrong_messages<TestType>(tcp_pair, scaled(20'000), run_seed()) == 0);
 }
 
@@ -203,7 +213,7 @@ TEMPLATE_TEST_CASE(
 
 TEMPLATE_TEST_CASE(
     "lifetime: between two network namespaces messages of all sizes arrive as they were sent",
-    "[sink][.veth]", sink::write, LENDING_SINKS) {
+    "[sink][.veth]", sink::write, LENDING_SINKS, lending_zerocopy) {
     if (!has_veth()) {
         SKIP("ZCPOOL_TEST_NETNS_A is not set: run tests/support/with_veth.sh");
     }

@@ -252,10 +252,13 @@ TEMPLATE_TEST_CASE("piped: moved with bytes in its pipe, it goes on where it was
     const auto pool = make_pool(lending_options(1, 4));
     connection link = tcp_pair();
     TestType first{link.ours.get()};
-    const auto pushed = block(first, pool);
+    auto pushed = block(first, pool);
     TestType second{std::move(first)};
     TestType third{-1};
     third = std::move(second);
+    const auto more = make_slice(pool, 60'000, 5);
+    pushed.insert(pushed.end(), more.bytes().begin(), more.bytes().end());
+    third.push(more);
     CHECK(third.pipe_room().bytes == 1_MiB);
     CHECK(unblock(third, link, pushed.size()) == pushed);
     // The one that was moved from has no pipe to send from, and no descriptor.

@@ -7,12 +7,18 @@
 // leave pages where they are. The counting is of calls by any thread, in the order in which they
 // are made.
 
+#include <time.h>  // which linux/errqueue.h needs and does not include
+
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include <zcpool/sys/kernel.hpp>
 
@@ -65,6 +71,12 @@ public:
     static void fail_sendfile(int error) noexcept { sendfile_error_.store(error); }
     /// Answers moving bytes out of a pipe with this error; 0: no longer.
     static void fail_splice_out(int error) noexcept { splice_out_error_.store(error); }
+    /// Refuses SO_ZEROCOPY with this error; 0: no longer.
+    static void refuse_zerocopy(int error) noexcept { zerocopy_error_.store(error); }
+    /// Answers sends by reference with this error; 0: no longer.
+    static void fail_references(int error) noexcept { reference_error_.store(error); }
+    /// Says at once that the kernel has done with all sends by reference, which it has not.
+    static void forge_notices() noexcept { forged_notices_.store(true); }
     /// Answers making a pipe with this error; 0: no longer.
     static void fail_pipes(int error) noexcept { pipe_error_.store(error); }
     /// Refuses pipes larger than this, as the system does to a user who has many.
@@ -86,6 +98,9 @@ private:
         sendfile_error_.store(0);
         splice_out_error_.store(0);
         pipe_error_.store(0);
+        zerocopy_error_.store(0);
+        reference_error_.store(0);
+        forged_notices_.store(false);
         largest_pipe_.store(INT_MAX);
         membarrier_error_.store(0);
         old_memfd_.store(false);
@@ -134,6 +149,9 @@ private:
     inline static std::atomic<int> sendfile_error_{0};
     inline static std::atomic<int> splice_out_error_{0};
     inline static std::atomic<int> pipe_error_{0};
+    inline static std::atomic<int> zerocopy_error_{0};
+    inline static std::atomic<int> reference_error_{0};
+    inline static std::atomic<bool> forged_notices_{false};
     inline static std::atomic<int> largest_pipe_{INT_MAX};
     inline static std::atomic<int> membarrier_error_{0};
 };
@@ -260,7 +278,8 @@ struct faulty_kernel : zcpool::sys::kernel {
         return real::writev(fd, list.parts, static_cast<int>(list.count));
     }
     static ssize_t sendmsg(int socket, const msghdr* message, int flags) noexcept {
-        if (faults::strikes()) {
+        const bool by_reference = (flags & MSG_ZEROCOPY) != 0;
+        if (by_reference ? faults::strikes(faults::reference_error_) : faults::strikes()) {
             return -1;
         }
         const shortened list{message->msg_iov, message->msg_iovlen};
@@ -269,6 +288,40 @@ struct faulty_kernel : zcpool::sys::kernel {
         less.msg_iovlen = list.count;
         return real::sendmsg(socket, &less, flags);
     }
+    static ssize_t recvmsg(int socket, msghdr* message, int flags) noexcept {
+        if (faults::strikes()) {
+            return -1;
+        }
+        if (!faults::forged_notices_.load()) {
+            return real::recvmsg(socket, message, flags);
+        }
+        sock_extended_err told{};
+        told.ee_origin = SO_EE_ORIGIN_ZEROCOPY;
+        told.ee_data = 0x3FFF'FFFF;
+        cmsghdr* const header = CMSG_FIRSTHDR(message);
+        header->cmsg_level = SOL_IP;
+        header->cmsg_type = IP_RECVERR;
+        header->cmsg_len = CMSG_LEN(sizeof told);
+        std::memcpy(CMSG_DATA(header), &told, sizeof told);
+        message->msg_controllen = CMSG_SPACE(sizeof told);
+        return 0;
+    }
+    static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
+        return faults::strikes() ? -1 : real::getsockopt(socket, level, name, value, bytes);
+    }
+    static int setsockopt(int socket, int level, int name, const void* value,
+                          socklen_t bytes) noexcept {
+        return faults::strikes(faults::zerocopy_error_)
+                   ? -1
+                   : real::setsockopt(socket, level, name, value, bytes);
+    }
+    static int connect(int socket, const sockaddr* address, socklen_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::connect(socket, address, bytes);
+    }
+    static int shutdown(int socket, int how) noexcept {
+        return faults::strikes() ? -1 : real::shutdown(socket, how);
+    }
+    static int duplicate(int fd) noexcept { return faults::strikes() ? -1 : real::duplicate(fd); }
     static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
         if (faults::strikes(faults::sendfile_error_)) {
             return -1;

@@ -100,6 +100,23 @@ struct kernel {
     static ssize_t sendmsg(int socket, const msghdr* message, int flags) noexcept {
         return ::sendmsg(socket, message, flags);
     }
+    static ssize_t recvmsg(int socket, msghdr* message, int flags) noexcept {
+        return ::recvmsg(socket, message, flags);
+    }
+    static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
+        return ::getsockopt(socket, level, name, value, bytes);
+    }
+    static int setsockopt(int socket, int level, int name, const void* value,
+                          socklen_t bytes) noexcept {
+        return ::setsockopt(socket, level, name, value, bytes);
+    }
+    static int connect(int socket, const sockaddr* address, socklen_t bytes) noexcept {
+        return ::connect(socket, address, bytes);
+    }
+    static int shutdown(int socket, int how) noexcept { return ::shutdown(socket, how); }
+    /// A second descriptor for the same, close-on-exec.
+    static int duplicate(int fd) noexcept { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); }
+    static pid_t getpid() noexcept { return ::getpid(); }
     static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
         return ::sendfile(to, from, offset, bytes);
     }
