@@ -9,34 +9,14 @@
 
 #include <support/catch.hpp>
 #include <support/scale.hpp>
+#include <support/witness.hpp>
 #include <zcpool/sink/in_flight.hpp>
 
 namespace {
 
 using zcpool::sink::confirmation;
 using zcpool::sink::in_flight;
-
-/// Something that can be seen to be kept: it counts itself in a place.
-class witness {
-public:
-    witness() = default;
-    explicit witness(int& kept) : kept_(&kept) { ++kept; }
-    witness(witness&& other) noexcept : kept_(std::exchange(other.kept_, nullptr)) {}
-    witness& operator=(witness&& other) noexcept {
-        drop();
-        kept_ = std::exchange(other.kept_, nullptr);
-        return *this;
-    }
-    ~witness() { drop(); }
-
-private:
-    void drop() noexcept {
-        if (kept_ != nullptr) {
-            --*kept_;
-        }
-    }
-    int* kept_ = nullptr;
-};
+using zcpool_test::witness;
 
 TEST_CASE("in_flight: what a send kept goes with its confirmation, in whatever order", "[sink]") {
     int kept[3]{};
