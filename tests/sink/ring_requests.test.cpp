@@ -83,6 +83,17 @@ TEST_CASE("ring_requests: a late completion does not touch the request that has 
     CHECK(requests.unexpected() == 3);
 }
 
+TEST_CASE("ring_requests: shows what a request refers to until it is over", "[sink]") {
+    ring_requests<int> requests;
+    const auto name = requests.begin(42);
+    REQUIRE(requests.look(*name) != nullptr);
+    CHECK(*requests.look(*name) == 42);
+    static_cast<void>(requests.complete(*name, 1, cqe_more));
+    CHECK(requests.look(*name) != nullptr);
+    static_cast<void>(requests.complete(*name, 0, cqe_notification));
+    CHECK(requests.look(*name) == nullptr);
+}
+
 TEST_CASE("ring_requests: what was not handed to the ring can be taken back", "[sink]") {
     int kept = 0;
     ring_requests<witness> requests;

@@ -76,6 +76,12 @@ public:
         return what;
     }
 
+    /// What a request refers to; null when there is no such request, or it is over.
+    [[nodiscard]] const Held* look(std::uint64_t name) noexcept {
+        const entry* const found = find(name);
+        return found == nullptr ? nullptr : &found->kept;
+    }
+
     /// Records a completion, in whatever order they come. One that makes no sense is counted and
     /// changes nothing: a duplicate, or of a request that is over or never was.
     request_progress complete(std::uint64_t name, std::int32_t result,
