@@ -39,6 +39,7 @@ GOALS = [
     ("sinks", None, "sink::splice", "bare splice loop", "<= 1.03"),
     ("sinks", None, "sink::vmsplice", "bare vmsplice loop", "<= 1.03"),
     ("sinks", None, "sink::zerocopy", "bare MSG_ZEROCOPY loop", "<= 1.03"),
+    ("sinks", None, "sink::uring", "bare io_uring loop", "<= 1.03"),
 ]
 
 

@@ -23,6 +23,9 @@
 #include <zcpool/sys/pipe.hpp>
 #include <zcpool/sys/zerocopy.hpp>
 #include <zcpool/zcpool.hpp>
+#if defined(ZCPOOL_BENCH_URING)
+#include <zcpool/sink/uring.hpp>
+#endif
 
 #include "support/cpu.hpp"
 #include "support/paired.hpp"
@@ -369,6 +372,99 @@ void register_zerocopy(const std::shared_ptr<surroundings>& around) {
     }
 }
 
+#if defined(ZCPOOL_BENCH_URING)
+
+// Rows through an io_uring: a request, its result, and the notification when it comes.
+
+class bare_ring {
+public:
+    bare_ring() {
+        bench::require(::io_uring_queue_init(64, &ring_, 0) == 0, "io_uring_queue_init");
+    }
+    bare_ring(const bare_ring&) = delete;
+    bare_ring& operator=(const bare_ring&) = delete;
+    ~bare_ring() { ::io_uring_queue_exit(&ring_); }
+
+    void send(int fd, const std::byte* data, std::size_t size, bool by_reference) {
+        while (size != 0) {
+            io_uring_sqe* const place = ::io_uring_get_sqe(&ring_);
+            iovec part{const_cast<std::byte*>(data), size};
+            msghdr message{};
+            message.msg_iov = &part;
+            message.msg_iovlen = 1;
+            ::io_uring_prep_sendmsg(place, fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (by_reference) {
+                place->opcode = IORING_OP_SENDMSG_ZC;
+            }
+            bench::require(::io_uring_submit(&ring_) == 1, "io_uring_submit");
+            const int sent = result();
+            if (sent < 0) {
+                bench::require(sent == -EAGAIN, "sendmsg through the ring");
+                bench::wait_writable(fd);
+                continue;
+            }
+            data += sent;
+            size -= static_cast<std::size_t>(sent);
+        }
+    }
+
+private:
+    /// The next result; notifications are passed over.
+    int result() {
+        for (;;) {
+            io_uring_cqe* completion = nullptr;
+            bench::require(::io_uring_wait_cqe(&ring_, &completion) == 0, "io_uring_wait_cqe");
+            const int said = completion->res;
+            const bool notifies = (completion->flags & IORING_CQE_F_NOTIF) != 0;
+            ::io_uring_cqe_seen(&ring_, completion);
+            if (!notifies) {
+                return said;
+            }
+        }
+    }
+
+    io_uring ring_{};
+};
+
+void register_uring(const std::shared_ptr<surroundings>& around) {
+    auto made = zcpool::sink::send_ring::create(64);
+    if (!made || !(*made)->can_refer()) {
+        bench::left_out("io_uring", "not to be had, or without SENDMSG_ZC");
+        return;
+    }
+    const std::shared_ptr<zcpool::sink::send_ring> ring = std::move(*made);
+    const auto bare = std::make_shared<bare_ring>();
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const int fd = around->out.fd();
+        for (const bool by_reference : {false, true}) {
+            const auto sink_uring = [=] {
+                zcpool::sink::uring out{fd, *ring, {.copy_below = by_reference ? 0 : SIZE_MAX}};
+                const double cost = cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    out.push(view);
+                    while (out.flush() == zcpool::sink::state::blocked) {
+                        bench::wait_writable(fd);
+                    }
+                    bench::require(!out.error(), "sink::uring");
+                });
+                bench::require(!by_reference || out.stats().copied_bytes == 0, "it copied");
+                return cost;
+            };
+            const auto bare_sends = [=] {
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    bare->send(fd, view.data(), view.size(), by_reference);
+                });
+            };
+            const std::string how = by_reference ? "SENDMSG_ZC" : "SENDMSG";
+            bench::register_pair(in_words(payload), "sink::uring, " + how, sink_uring,
+                                 "bare io_uring loop, " + how, bare_sends);
+        }
+    }
+}
+
+#endif
+
 // Rows of memory that is filled anew for each message.
 
 void fill(std::byte* data, std::size_t bytes, std::size_t message) {
@@ -458,5 +554,8 @@ void bench::register_benchmarks() {
     register_piped(tcp, "");
     register_piped(local, ", AF_UNIX");
     register_zerocopy(tcp);
+#if defined(ZCPOOL_BENCH_URING)
+    register_uring(tcp);
+#endif
     register_fresh(tcp);
 }
