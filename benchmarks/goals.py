@@ -36,6 +36,10 @@ GOALS = [
     ("ring", STOPPED, "zcpool", None, "== 0"),
     ("sinks", None, "sink::write", "bare sendmsg loop", "<= 1.03"),
     ("sinks", None, "sink::sendfile", "bare sendfile loop", "<= 1.03"),
+    ("sinks", None, "sink::splice", "bare splice loop", "<= 1.03"),
+    ("sinks", None, "sink::vmsplice", "bare vmsplice loop", "<= 1.03"),
+    ("sinks", None, "sink::zerocopy", "bare MSG_ZEROCOPY loop", "<= 1.03"),
+    ("sinks", None, "sink::uring", "bare io_uring loop", "<= 1.03"),
 ]
 
 

@@ -5,19 +5,27 @@
 // Both send the same bytes of the same pool through the same socket, so that pages, caches and the
 // connection are equal. "against itself" rows show how far two equal loops come apart: the noise.
 
+#include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <zcpool/sys/pipe.hpp>
+#include <zcpool/sys/zerocopy.hpp>
 #include <zcpool/zcpool.hpp>
+#if defined(ZCPOOL_BENCH_URING)
+#include <zcpool/sink/uring.hpp>
+#endif
 
 #include "support/cpu.hpp"
 #include "support/paired.hpp"
@@ -87,6 +95,52 @@ void bare_sendfile(int fd, int file, std::size_t offset, std::size_t size) {
         size -= static_cast<std::size_t>(sent);
     }
 }
+
+/// One drain of a pipe for each filling of it, as in splice(2)'s own example.
+class bare_pipe {
+public:
+    bare_pipe() : ends_(zcpool::sys::pipe::create().value()) {
+        bench::require(ends_.resize(1_MiB)->bytes == 1_MiB, "F_SETPIPE_SZ");
+    }
+
+    void splice(int fd, int file, std::size_t offset, std::size_t size) {
+        auto position = static_cast<off_t>(offset);
+        while (size != 0) {
+            const ssize_t put =
+                ::splice(file, &position, ends_.write_end.get(), nullptr, size, SPLICE_F_NONBLOCK);
+            bench::require(put > 0, "splice from the file");
+            drain(fd, static_cast<std::size_t>(put));
+            size -= static_cast<std::size_t>(put);
+        }
+    }
+
+    void vmsplice(int fd, const std::byte* data, std::size_t size) {
+        while (size != 0) {
+            const iovec part{const_cast<std::byte*>(data), size};
+            const ssize_t put = ::vmsplice(ends_.write_end.get(), &part, 1, SPLICE_F_NONBLOCK);
+            bench::require(put > 0, "vmsplice");
+            drain(fd, static_cast<std::size_t>(put));
+            data += put;
+            size -= static_cast<std::size_t>(put);
+        }
+    }
+
+private:
+    void drain(int fd, std::size_t held) {
+        while (held != 0) {
+            const ssize_t sent =
+                ::splice(ends_.read_end.get(), nullptr, fd, nullptr, held, SPLICE_F_NONBLOCK);
+            if (sent < 0) {
+                bench::require(errno == EAGAIN, "splice to the socket");
+                bench::wait_writable(fd);
+                continue;
+            }
+            held -= static_cast<std::size_t>(sent);
+        }
+    }
+
+    zcpool::sys::pipe ends_;
+};
 
 template <class Sink>
 void drive(Sink& out, int fd) {
@@ -174,6 +228,243 @@ void register_cached(const std::shared_ptr<surroundings>& around, const std::str
     }
 }
 
+/// Rows of the sinks with a pipe, beside the loop that they stand for and beside copying.
+void register_piped(const std::shared_ptr<surroundings>& around, const std::string& where) {
+    const auto bare = std::make_shared<bare_pipe>();
+    const auto pipes = std::make_shared<zcpool::sink::pipe_pool>();
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const auto at = view.lend().value();
+        const int fd = around->out.fd();
+        const std::string work = in_words(payload) + where;
+
+        const auto cost = [=](auto send) {
+            return [=] { return cost_a_byte(around->out, payload, count, send); };
+        };
+        const auto bare_write =
+            cost([=](std::size_t) { bare_sendmsg(fd, view.data(), view.size()); });
+        const auto bare_splice =
+            cost([=](std::size_t) { bare->splice(fd, at.fd, at.offset, view.size()); });
+        const auto bare_vmsplice =
+            cost([=](std::size_t) { bare->vmsplice(fd, view.data(), view.size()); });
+        const auto with = [=]<class Sink>(std::type_identity<Sink>,
+                                          zcpool::sink::pipe_options options) {
+            options.copy_below = 0;
+            return [=, kept = pipes] {
+                Sink out{fd, options};
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    out.push(view);
+                    drive(out, fd);
+                });
+            };
+        };
+        /// A connection a message, as far as the sink is concerned.
+        const auto each_with = [=](zcpool::sink::pipe_options options) {
+            options.copy_below = 0;
+            return [=, kept = pipes] {
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    zcpool::sink::splice out{fd, options};
+                    out.push(view);
+                    drive(out, fd);
+                });
+            };
+        };
+
+        constexpr std::type_identity<zcpool::sink::splice> splicing;
+        constexpr std::type_identity<zcpool::sink::vmsplice> vmsplicing;
+        bench::register_pair(work, "sink::splice", with(splicing, {}), "bare splice loop",
+                             bare_splice);
+        bench::register_pair(work, "sink::vmsplice", with(vmsplicing, {}), "bare vmsplice loop",
+                             bare_vmsplice);
+        bench::register_pair(work, "bare splice loop", bare_splice, "bare sendmsg loop",
+                             bare_write);
+        bench::register_pair(work, "bare vmsplice loop", bare_vmsplice, "bare sendmsg loop",
+                             bare_write);
+        bench::register_pair(work, "sink::splice with a pipe_pool",
+                             with(splicing, {.pipes = pipes.get()}), "bare splice loop",
+                             bare_splice);
+        bench::register_pair(work, "a sink::splice a message, from a pipe_pool",
+                             each_with({.pipes = pipes.get()}), "a pipe each", each_with({}));
+    }
+}
+
+// Rows of MSG_ZEROCOPY. The kernel numbers the sends of a socket, so that the sink and the bare
+// loop have each their own. Over loopback the kernel copies after all.
+
+struct zerocopy_end {
+    bench::stream out{bench::transport::tcp};
+    zcpool::sink::zerocopy sink{out.fd(), {.copy_below = 0}};
+};
+
+class bare_zerocopy {
+public:
+    bare_zerocopy() {
+        bench::require(zcpool::sys::enable_zerocopy(out.fd()).has_value(), "SO_ZEROCOPY");
+    }
+
+    void send(const std::byte* data, std::size_t size) {
+        read_notices();
+        while (size != 0) {
+            iovec part{const_cast<std::byte*>(data), size};
+            msghdr message{};
+            message.msg_iov = &part;
+            message.msg_iovlen = 1;
+            const ssize_t sent =
+                ::sendmsg(out.fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
+            if (sent < 0) {
+                bench::require(errno == EAGAIN || errno == ENOBUFS, "sendmsg");
+                bench::wait_writable(out.fd());
+                read_notices();
+                continue;
+            }
+            ++in_flight_;
+            data += sent;
+            size -= static_cast<std::size_t>(sent);
+        }
+    }
+
+    bench::stream out{bench::transport::tcp};
+
+private:
+    void read_notices() {
+        while (in_flight_ != 0) {
+            const auto told = zcpool::sys::read_notice(out.fd());
+            if (!told) {
+                return;
+            }
+            in_flight_ -= (*told)->last - (*told)->first + 1;
+        }
+    }
+
+    std::uint32_t in_flight_ = 0;
+};
+
+void register_zerocopy(const std::shared_ptr<surroundings>& around) {
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const std::string work = in_words(payload);
+        const auto sink_zerocopy = [=] {
+            const auto end = std::make_unique<zerocopy_end>();
+            return cost_a_byte(end->out, payload, count, [&](std::size_t) {
+                end->sink.push(view);
+                while (end->sink.flush() == zcpool::sink::state::blocked) {
+                    bench::wait_writable(end->out.fd());
+                }
+                bench::require(!end->sink.error(), "sink::zerocopy");
+            });
+        };
+        const auto bare_sends = [=] {
+            const auto bare = std::make_unique<bare_zerocopy>();
+            return cost_a_byte(bare->out, payload, count,
+                               [&](std::size_t) { bare->send(view.data(), view.size()); });
+        };
+        const auto bare_write = [=] {
+            return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                bare_sendmsg(around->out.fd(), view.data(), view.size());
+            });
+        };
+        bench::register_pair(work, "sink::zerocopy", sink_zerocopy, "bare MSG_ZEROCOPY loop",
+                             bare_sends);
+        bench::register_pair(work, "bare MSG_ZEROCOPY loop", bare_sends, "bare sendmsg loop",
+                             bare_write);
+    }
+}
+
+#if defined(ZCPOOL_BENCH_URING)
+
+// Rows through an io_uring: a request, its result, and the notification when it comes.
+
+class bare_ring {
+public:
+    bare_ring() {
+        bench::require(::io_uring_queue_init(64, &ring_, 0) == 0, "io_uring_queue_init");
+    }
+    bare_ring(const bare_ring&) = delete;
+    bare_ring& operator=(const bare_ring&) = delete;
+    ~bare_ring() { ::io_uring_queue_exit(&ring_); }
+
+    void send(int fd, const std::byte* data, std::size_t size, bool by_reference) {
+        while (size != 0) {
+            io_uring_sqe* const place = ::io_uring_get_sqe(&ring_);
+            iovec part{const_cast<std::byte*>(data), size};
+            msghdr message{};
+            message.msg_iov = &part;
+            message.msg_iovlen = 1;
+            ::io_uring_prep_sendmsg(place, fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (by_reference) {
+                place->opcode = IORING_OP_SENDMSG_ZC;
+            }
+            bench::require(::io_uring_submit(&ring_) == 1, "io_uring_submit");
+            const int sent = result();
+            if (sent < 0) {
+                bench::require(sent == -EAGAIN, "sendmsg through the ring");
+                bench::wait_writable(fd);
+                continue;
+            }
+            data += sent;
+            size -= static_cast<std::size_t>(sent);
+        }
+    }
+
+private:
+    /// The next result; notifications are passed over.
+    int result() {
+        for (;;) {
+            io_uring_cqe* completion = nullptr;
+            bench::require(::io_uring_wait_cqe(&ring_, &completion) == 0, "io_uring_wait_cqe");
+            const int said = completion->res;
+            const bool notifies = (completion->flags & IORING_CQE_F_NOTIF) != 0;
+            ::io_uring_cqe_seen(&ring_, completion);
+            if (!notifies) {
+                return said;
+            }
+        }
+    }
+
+    io_uring ring_{};
+};
+
+void register_uring(const std::shared_ptr<surroundings>& around) {
+    auto made = zcpool::sink::send_ring::create(64);
+    if (!made || !(*made)->can_refer()) {
+        bench::left_out("io_uring", "not to be had, or without SENDMSG_ZC");
+        return;
+    }
+    const std::shared_ptr<zcpool::sink::send_ring> ring = std::move(*made);
+    const auto bare = std::make_shared<bare_ring>();
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const int fd = around->out.fd();
+        for (const bool by_reference : {false, true}) {
+            const auto sink_uring = [=] {
+                zcpool::sink::uring out{fd, *ring, {.copy_below = by_reference ? 0 : SIZE_MAX}};
+                const double cost = cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    out.push(view);
+                    while (out.flush() == zcpool::sink::state::blocked) {
+                        bench::wait_writable(fd);
+                    }
+                    bench::require(!out.error(), "sink::uring");
+                });
+                bench::require(!by_reference || out.stats().copied_bytes == 0, "it copied");
+                return cost;
+            };
+            const auto bare_sends = [=] {
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    bare->send(fd, view.data(), view.size(), by_reference);
+                });
+            };
+            const std::string how = by_reference ? "SENDMSG_ZC" : "SENDMSG";
+            bench::register_pair(in_words(payload), "sink::uring, " + how, sink_uring,
+                                 "bare io_uring loop, " + how, bare_sends);
+        }
+    }
+}
+
+#endif
+
 // Rows of memory that is filled anew for each message.
 
 void fill(std::byte* data, std::size_t bytes, std::size_t message) {
@@ -260,5 +551,11 @@ void bench::register_benchmarks() {
     const auto local = std::make_shared<surroundings>(transport::unix_socket);
     register_cached(tcp, "");
     register_cached(local, ", AF_UNIX");
+    register_piped(tcp, "");
+    register_piped(local, ", AF_UNIX");
+    register_zerocopy(tcp);
+#if defined(ZCPOOL_BENCH_URING)
+    register_uring(tcp);
+#endif
     register_fresh(tcp);
 }

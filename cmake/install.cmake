@@ -7,6 +7,9 @@ include(GNUInstallDirs)
 set(zcpool_package_dir ${CMAKE_INSTALL_DATADIR}/cmake/zcpool)
 
 install(TARGETS zcpool EXPORT zcpool-targets FILE_SET HEADERS)
+if(TARGET zcpool_uring)
+  install(TARGETS zcpool_uring EXPORT zcpool-targets FILE_SET HEADERS)
+endif()
 install(EXPORT zcpool-targets NAMESPACE zcpool:: DESTINATION ${zcpool_package_dir})
 
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/zcpool-config-version.cmake

@@ -5,15 +5,25 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
+#include <zcpool/sink/lending.hpp>
+#include <zcpool/sink/pipe_pool.hpp>
+#include <zcpool/sink/piped.hpp>
 #include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/sink.hpp>
+#include <zcpool/sink/splice.hpp>
+#include <zcpool/sink/vmsplice.hpp>
 #include <zcpool/sink/write.hpp>
+#include <zcpool/sink/zerocopy.hpp>
 
 namespace segment_server {
 
@@ -37,21 +47,41 @@ struct named_sink {
     static constexpr bool needs_lending = Sink::receipts == zcpool::sink::receipt::none;
 };
 
-/// A sink for an accepted connection, with the library's defaults unless there is a reason.
+// Lending a slot means replacing its pages when the file is given up, which costs as much as
+// copying it about 16 times; and what is sent seldom is given up soon. So the first sends copy.
+inline constexpr std::uint32_t copies_before_lending = 16;
+
+/// Makes the sinks of one event loop's connections, with the library's defaults unless there is a
+/// reason.
 template <class Sink>
-[[nodiscard]] Sink make_sink(int socket) noexcept {
-    return Sink{socket};
-}
+class sink_maker {
+public:
+    [[nodiscard]] Sink operator()(int socket) const noexcept {
+        if constexpr (std::is_constructible_v<Sink, int, zcpool::sink::lending_options>) {
+            return Sink{socket, {.copies_first = copies_before_lending}};
+        } else {
+            return Sink{socket};
+        }
+    }
+};
 
-/// Lending a slot means replacing its pages when the file is given up, which costs as much as
-/// copying it about 16 times; and what is sent seldom is given up soon. So the first sends copy.
-template <>
-[[nodiscard]] inline zcpool::sink::sendfile make_sink(int socket) noexcept {
-    return zcpool::sink::sendfile{socket, {.copies_first = 16}};
-}
+/// Connections have a pipe only while they are blocked with something in it.
+template <std::derived_from<zcpool::sink::piped_outbox> Sink>
+class sink_maker<Sink> {
+public:
+    [[nodiscard]] Sink operator()(int socket) const noexcept {
+        return Sink{socket, {.copies_first = copies_before_lending, .pipes = pipes_.get()}};
+    }
 
-using sinks = std::tuple<named_sink<"write", zcpool::sink::write>,  //
-                         named_sink<"sendfile", zcpool::sink::sendfile>>;
+private:
+    std::unique_ptr<zcpool::sink::pipe_pool> pipes_ = std::make_unique<zcpool::sink::pipe_pool>();
+};
+
+using sinks = std::tuple<named_sink<"write", zcpool::sink::write>,        //
+                         named_sink<"sendfile", zcpool::sink::sendfile>,  //
+                         named_sink<"splice", zcpool::sink::splice>,      //
+                         named_sink<"vmsplice", zcpool::sink::vmsplice>,  //
+                         named_sink<"zerocopy", zcpool::sink::zerocopy>>;
 
 /// The names of all sinks.
 [[nodiscard]] inline std::vector<std::string> sink_names() {

@@ -22,7 +22,12 @@
 #include <zcpool/pool/slot_event.hpp>
 #include <zcpool/pool/slot_watch.hpp>
 #include <zcpool/pool/stats.hpp>
+#include <zcpool/sink/linger_list.hpp>
+#include <zcpool/sink/pipe_pool.hpp>
 #include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/sink.hpp>
+#include <zcpool/sink/splice.hpp>
+#include <zcpool/sink/vmsplice.hpp>
 #include <zcpool/sink/write.hpp>
+#include <zcpool/sink/zerocopy.hpp>
 #include <zcpool/version.hpp>

@@ -7,10 +7,9 @@ import shutil
 import threading
 import time
 
-from support import Case, Reader, Server, eventually, main, make_request
+from support import SINKS, Case, Reader, Server, eventually, main, make_request
 
 SECONDS = 2.5
-SINKS = ("write", "sendfile")
 
 
 def version(number):

@@ -10,9 +10,8 @@ import struct
 import threading
 import time
 
-from support import PATIENCE, Case, Reader, Server, eventually, main, make_request
+from support import PATIENCE, WAYS, Case, Reader, Server, eventually, main, make_request
 
-WAYS = (["--sink", "write"], ["--sink", "sendfile"], ["--mode", "naive"])
 SMALL = b"small\n"
 
 

@@ -7,10 +7,9 @@ import os
 import socket
 import time
 
-from support import Case, Reader, Server, main, make_request
+from support import WAYS, Case, Reader, Server, main, make_request
 
 CONTENT = os.urandom(3_000_000)  # three slots of the largest class
-WAYS = (["--sink", "write"], ["--sink", "sendfile"], ["--mode", "naive"])
 
 TYPES = {
     "a.m3u8": "application/vnd.apple.mpegurl",

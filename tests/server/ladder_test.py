@@ -7,9 +7,8 @@ import re
 import subprocess
 import unittest
 
-from support import LADDER, PATIENCE, Case, Server, ladder_files, main
+from support import LADDER, PATIENCE, WAYS, Case, Server, ladder_files, main
 
-WAYS = (["--sink", "write"], ["--sink", "sendfile"], ["--mode", "naive"])
 
 
 def run(*command, seconds=120):

@@ -8,7 +8,8 @@ import subprocess
 import threading
 import unittest
 
-from support import LADDER, Case, Reader, Server, eventually, ladder_files, main, make_request
+from support import (LADDER, SINKS, Case, Reader, Server, eventually, ladder_files, main,
+                     make_request)
 
 CLASSES = (4096, 16384, 65536, 262144, 1048576)
 
@@ -41,7 +42,7 @@ class Metrics(Case):
 
     def test_gauges_go_back_to_zero(self):
         hidden = ["." + name.replace("/", "_") for name in self.names]
-        for sink in ("write", "sendfile"):
+        for sink in SINKS:
             options = ["--sink", sink, "--pool-bytes", "16MiB", "--send-timeout-ms", "500"]
             with self.subTest(sink), Server(self.root, *options) as server:
                 loads = [threading.Thread(target=self.load, args=[server, seed])
@@ -97,7 +98,7 @@ class Metrics(Case):
             self.assertLess(lent, 30 * len(body), "the first ones are copied")
 
     def test_a_hit_allocates_nothing(self):
-        for sink in ("write", "sendfile"):
+        for sink in SINKS:
             with self.subTest(sink), Server(self.root, "--sink", sink, threads=1) as server:
                 if server.metrics()["allocations_total"] == 0:
                     self.skipTest("a sanitizer brings its own malloc")

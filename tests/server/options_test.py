@@ -26,7 +26,7 @@ BAD = [
     (["--threads", "-2"], ["-2", "1 to 256"]),
     (["--threads", "1000"], ["1000", "1 to 256"]),
     (["--threads", "two"], ["two", "1 to 256"]),
-    (["--sink", "teleport"], ["teleport", "write", "sendfile"]),
+    (["--sink", "teleport"], ["teleport", "write", "sendfile", "splice", "vmsplice", "zerocopy"]),
     (["--mode", "clever"], ["clever", "pool", "naive"]),
     (["--listen", "127.0.0.1"], ["127.0.0.1", "HOST:PORT", "127.0.0.1:8080"]),
     (["--listen", "127.0.0.1:99999"], ["99999", "65535"]),

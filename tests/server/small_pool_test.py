@@ -8,9 +8,8 @@ import random
 import threading
 import time
 
-from support import Case, Reader, Server, eventually, main, make_request
+from support import SINKS, Case, Reader, Server, eventually, main, make_request
 
-SINKS = ("write", "sendfile")
 SECONDS = 2.5
 
 

@@ -24,6 +24,9 @@ LADDER = os.environ.get("LADDER", "")
 # Sanitizers make everything slower; time limits grow with it.
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 
+# Every way of serving that --sink and --mode can name.
+SINKS = ("write", "sendfile", "splice", "vmsplice", "zerocopy")
+WAYS = (*(["--sink", sink] for sink in SINKS), ["--mode", "naive"])
 
 LIBC = ctypes.CDLL(None)
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,10 +16,9 @@
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
+#include <support/sinks.hpp>
 #include <support/sockets.hpp>
-#include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/sink.hpp>
-#include <zcpool/sink/write.hpp>
 
 // What every sink promises, in one body over all of them.
 
@@ -32,7 +32,9 @@ namespace sink = zcpool::sink;
 struct not_a_sink {
     void push(slice) noexcept {}
 };
-static_assert(zcpool::chain_sink<sink::write> && zcpool::chain_sink<sink::sendfile>);
+template <class... Sinks>
+constexpr bool are_sinks = (zcpool::chain_sink<Sinks> && ...);
+static_assert(are_sinks<ALL_SINKS>);
 static_assert(!zcpool::chain_sink<not_a_sink>);
 static_assert(!zcpool::chain_sink<int>);
 /// Without a receipt, and yet it takes memory that its owner could still write to.
@@ -40,13 +42,6 @@ struct careless : sink::write {
     static constexpr sink::receipt receipts = sink::receipt::none;
 };
 static_assert(!zcpool::chain_sink<careless>);
-
-/// sendfile as it is when it copies nothing by choice.
-struct lending_sendfile : sink::sendfile {
-    explicit lending_sendfile(int fd) : sendfile(fd, {.copy_below = 0}) {}
-};
-
-#define ALL_SINKS sink::write, sink::sendfile, lending_sendfile
 
 /// Slices of 1 to 3,000 bytes, some of them parts, one of them adopted; and the bytes that they
 /// are.
@@ -71,13 +66,18 @@ struct message {
     }
 };
 
+/// Whether a sink took all that was pushed.
+bool moves_on(sink::state state) {
+    return state == sink::state::done || state == sink::state::pending;
+}
+
 /// Flushes and reads in turns, because many small sends fill a socket, until the peer has `count`
 /// bytes.
 template <class Sink>
 std::vector<std::byte> sent_through(Sink& out, const connection& link, std::size_t count) {
     std::vector<std::byte> got;
     while (got.size() < count) {
-        const auto state = out.flush();
+        const auto state = settle(out);
         REQUIRE((state == sink::state::done || state == sink::state::blocked));
         int waiting = 0;
         REQUIRE(::ioctl(link.peer.get(), FIONREAD, &waiting) == 0);
@@ -101,7 +101,8 @@ TEMPLATE_TEST_CASE("sink: what is pushed arrives in order, and every slot comes 
         out.push(std::move(sent.parts));
         CHECK(out.queued() == wanted.size());
         CHECK(out.interest() == sink::interest::writable);
-        CHECK(out.flush() == sink::state::done);
+        CHECK(settle(out) == sink::state::done);
+        CHECK(out.interest() == sink::interest::none);
         CHECK(out.queued() == 0);
         CHECK(read_exactly(link.peer.get(), wanted.size()) == wanted);
         CHECK(out.stats().copied_bytes + out.stats().lent_bytes == wanted.size());
@@ -149,13 +150,13 @@ TEMPLATE_TEST_CASE("sink: a short count at every single byte of a message does n
 }
 
 TEMPLATE_TEST_CASE("sink: a full descriptor blocks the sink, not the caller", "[sink]", ALL_SINKS) {
-    const auto pool = make_pool(lending_options(2, 4));
+    const auto pool = make_pool(lending_options(2, 256));  // what is in flight holds its slots
     for (const bool tcp : {false, true}) {
         connection link = tcp ? tcp_pair() : unix_pair();
         TestType out{link.ours.get()};
         std::vector<std::byte> wanted;
         sink::state state = sink::state::done;
-        for (std::uint64_t i = 0; state == sink::state::done; ++i) {
+        for (std::uint64_t i = 0; moves_on(state); ++i) {
             REQUIRE(i < 10'000);
             const auto part = make_slice(pool, 60'000, i);
             wanted.insert(wanted.end(), part.bytes().begin(), part.bytes().end());
@@ -172,6 +173,7 @@ TEMPLATE_TEST_CASE("sink: a full descriptor blocks the sink, not the caller", "[
         while (out.flush() == sink::state::blocked && wait_writable(link.ours.get())) {
         }
         reader.join();
+        CHECK(settle(out) == sink::state::done);
         CHECK(out.queued() == 0);
         CHECK(got == wanted);
     }
@@ -182,12 +184,12 @@ TEMPLATE_TEST_CASE("sink: a peer that closes in mid-send fails the sink and free
                    "[sink]", ALL_SINKS) {
     // sendfile(2) has no MSG_NOSIGNAL; programs that use it ignore SIGPIPE.
     const auto previous = std::signal(SIGPIPE, SIG_IGN);
-    const auto pool = make_pool(lending_options(2, 4));
+    const auto pool = make_pool(lending_options(2, 256));
     for (const bool tcp : {false, true}) {
         connection link = tcp ? tcp_pair() : unix_pair();
         TestType out{link.ours.get()};
         std::uint64_t sent = 0;
-        for (auto state = sink::state::done; state == sink::state::done; ++sent) {
+        for (auto state = sink::state::done; moves_on(state); ++sent) {
             REQUIRE(sent < 10'000);
             out.push(make_slice(pool, 60'000, sent));
             state = out.flush();
@@ -216,7 +218,7 @@ TEMPLATE_TEST_CASE("sink: a peer that closes in mid-send fails the sink and free
 std::sig_atomic_t volatile pipe_signals = 0;
 
 TEMPLATE_TEST_CASE("sink: copying to a socket whose peer has gone raises no signal", "[sink]",
-                   sink::write, sink::sendfile) {
+                   PLAIN_SINKS) {
     const auto pool = make_pool(lending_options(2, 1));
     pipe_signals = 0;
     const auto previous = std::signal(SIGPIPE, [](int) { pipe_signals = 1; });
@@ -231,13 +233,13 @@ TEMPLATE_TEST_CASE("sink: copying to a socket whose peer has gone raises no sign
 }
 
 TEMPLATE_TEST_CASE("sink: a small head and the body behind it leave in one segment", "[sink]",
-                   sink::write, sink::sendfile) {
+                   PLAIN_SINKS) {
     const auto pool = make_pool(lending_options(2, 1));
     connection link = tcp_pair();  // with TCP_NODELAY: what is sent alone leaves alone
     TestType out{link.ours.get()};
     out.push(make_slice(pool, 300, 1));
     out.push(make_slice(pool, 20'000, 2));
-    REQUIRE(out.flush() == sink::state::done);
+    REQUIRE(settle(out) == sink::state::done);
     CHECK(data_segments_sent(link.ours.get()) == 1);
     CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 1));
     CHECK(read_exactly(link.peer.get(), 20'000) == pattern(20'000, 2));
@@ -308,7 +310,7 @@ TEMPLATE_TEST_CASE("sink: moved, it goes on where it was", "[sink]", ALL_SINKS) 
 }
 
 TEMPLATE_TEST_CASE("sink: moved or assigned, what is queued and what failed goes along", "[sink]",
-                   sink::write, sink::sendfile) {
+                   PLAIN_SINKS) {
     const auto pool = make_pool(lending_options(16, 4));
     connection link = tcp_pair();
     TestType first{link.ours.get()};
@@ -318,7 +320,7 @@ TEMPLATE_TEST_CASE("sink: moved or assigned, what is queued and what failed goes
     third = std::move(second);
     CHECK(third.queued() == 300);
     third.push(make_slice(pool, 20'000, 2));
-    REQUIRE(third.flush() == sink::state::done);
+    REQUIRE(settle(third) == sink::state::done);
     CHECK(data_segments_sent(link.ours.get()) == 1);  // it knows that this is a socket
     CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 1));
     CHECK(read_exactly(link.peer.get(), 20'000) == pattern(20'000, 2));
@@ -351,6 +353,18 @@ TEMPLATE_TEST_CASE("sink: pipes take what sockets take", "[sink]", ALL_SINKS) {
     out.push(std::move(sent.parts));
     CHECK(out.flush() == sink::state::done);
     CHECK(read_exactly(read_end.get(), sent.bytes.size()) == sent.bytes);
+}
+
+TEMPLATE_TEST_CASE("sink: files take what sockets take", "[sink]", ALL_SINKS) {
+    const auto pool = make_pool(lending_options(16, 4));
+    const unique_fd file{::memfd_create("zcpool-test-file", MFD_CLOEXEC)};
+    REQUIRE(file);
+    TestType out{file.get()};
+    message sent{pool};
+    out.push(std::move(sent.parts));
+    CHECK(out.flush() == sink::state::done);
+    REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+    CHECK(read_exactly(file.get(), sent.bytes.size() + 1) == sent.bytes);
 }
 
 TEMPLATE_TEST_CASE("sink: a pool that ends before its sink leaves the bytes to be sent", "[sink]",

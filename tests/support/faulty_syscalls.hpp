@@ -7,12 +7,18 @@
 // leave pages where they are. The counting is of calls by any thread, in the order in which they
 // are made.
 
+#include <time.h>  // which linux/errqueue.h needs and does not include
+
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include <zcpool/sys/kernel.hpp>
 
@@ -61,10 +67,22 @@ public:
     static void pretend_uid(long uid) noexcept { uid_.store(uid); }
     /// Makes every punch reach no more than this many bytes of what it was asked for.
     static void shorten_punches(long bytes) noexcept { longest_punch_.store(bytes); }
-    /// Answers sendfile with 0 bytes, as at the end of a file.
+    /// Answers sendfile and splice from a file with 0 bytes, as at the end of a file.
     static void end_files() noexcept { files_end_.store(true); }
     /// Answers sendfile with this error; 0: no longer.
     static void fail_sendfile(int error) noexcept { sendfile_error_.store(error); }
+    /// Answers moving bytes out of a pipe with this error; 0: no longer.
+    static void fail_splice_out(int error) noexcept { splice_out_error_.store(error); }
+    /// Refuses SO_ZEROCOPY with this error; 0: no longer.
+    static void refuse_zerocopy(int error) noexcept { zerocopy_error_.store(error); }
+    /// Answers sends by reference with this error; 0: no longer.
+    static void fail_references(int error) noexcept { reference_error_.store(error); }
+    /// Says at once that the kernel has done with all sends by reference, which it has not.
+    static void forge_notices() noexcept { forged_notices_.store(true); }
+    /// Answers making a pipe with this error; 0: no longer.
+    static void fail_pipes(int error) noexcept { pipe_error_.store(error); }
+    /// Refuses pipes larger than this, as the system does to a user who has many.
+    static void shorten_pipes(int bytes) noexcept { largest_pipe_.store(bytes); }
 
 private:
     friend struct faulty_kernel;
@@ -80,6 +98,12 @@ private:
         punch_error_.store(0);
         populate_error_.store(0);
         sendfile_error_.store(0);
+        splice_out_error_.store(0);
+        pipe_error_.store(0);
+        zerocopy_error_.store(0);
+        reference_error_.store(0);
+        forged_notices_.store(false);
+        largest_pipe_.store(INT_MAX);
         membarrier_error_.store(0);
         uid_.store(-1);
         old_memfd_.store(false);
@@ -126,6 +150,12 @@ private:
     inline static std::atomic<int> punch_error_{0};
     inline static std::atomic<int> populate_error_{0};
     inline static std::atomic<int> sendfile_error_{0};
+    inline static std::atomic<int> splice_out_error_{0};
+    inline static std::atomic<int> pipe_error_{0};
+    inline static std::atomic<int> zerocopy_error_{0};
+    inline static std::atomic<int> reference_error_{0};
+    inline static std::atomic<bool> forged_notices_{false};
+    inline static std::atomic<int> largest_pipe_{INT_MAX};
     inline static std::atomic<int> membarrier_error_{0};
     inline static std::atomic<long> uid_{-1};
 };
@@ -208,19 +238,13 @@ struct faulty_kernel : zcpool::sys::kernel {
         return pretended == 0 ? real::system_page_size() : pretended;
     }
     static int pipe2(int ends[2], int flags) noexcept {
-        return faults::strikes() ? -1 : real::pipe2(ends, flags);
+        return faults::strikes(faults::pipe_error_) ? -1 : real::pipe2(ends, flags);
     }
     static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
         return faults::strikes() ? -1 : real::read(fd, into, bytes);
     }
     static ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept {
         return faults::strikes() ? -1 : real::pread(fd, into, bytes, offset);
-    }
-    static ssize_t recvmsg(int socket, msghdr* message, int flags) noexcept {
-        return faults::strikes() ? -1 : real::recvmsg(socket, message, flags);
-    }
-    static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
-        return faults::strikes() ? -1 : real::getsockopt(socket, level, name, value, bytes);
     }
     static uid_t geteuid() noexcept {
         const long pretended = faults::uid_.load();
@@ -240,7 +264,32 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static ssize_t splice(int from, off_t* offset, int to, std::size_t bytes,
                           unsigned flags) noexcept {
-        return faults::strikes() ? -1 : real::splice(from, offset, to, bytes, flags);
+        // Out of a pipe there is no offset. Only that way is shortened: how much of a file fits
+        // into a pipe is no send.
+        if (offset != nullptr) {
+            return faults::strikes()           ? -1
+                   : faults::files_end_.load() ? 0
+                                               : real::splice(from, offset, to, bytes, flags);
+        }
+        if (faults::strikes(faults::splice_out_error_)) {
+            return -1;
+        }
+        const std::size_t longest = faults::longest_send_.load();
+        return real::splice(from, offset, to, bytes < longest ? bytes : longest, flags);
+    }
+    static ssize_t vmsplice(int to, const iovec* parts, std::size_t count,
+                            unsigned flags) noexcept {
+        return faults::strikes() ? -1 : real::vmsplice(to, parts, count, flags);
+    }
+    static int get_pipe_size(int fd) noexcept {
+        return faults::strikes() ? -1 : real::get_pipe_size(fd);
+    }
+    static int set_pipe_size(int fd, int bytes) noexcept {
+        if (bytes > faults::largest_pipe_.load()) {
+            errno = EPERM;
+            return -1;
+        }
+        return faults::strikes() ? -1 : real::set_pipe_size(fd, bytes);
     }
     static ssize_t writev(int fd, const iovec* parts, int count) noexcept {
         if (faults::strikes()) {
@@ -250,7 +299,8 @@ struct faulty_kernel : zcpool::sys::kernel {
         return real::writev(fd, list.parts, static_cast<int>(list.count));
     }
     static ssize_t sendmsg(int socket, const msghdr* message, int flags) noexcept {
-        if (faults::strikes()) {
+        const bool by_reference = (flags & MSG_ZEROCOPY) != 0;
+        if (by_reference ? faults::strikes(faults::reference_error_) : faults::strikes()) {
             return -1;
         }
         const shortened list{message->msg_iov, message->msg_iovlen};
@@ -259,6 +309,40 @@ struct faulty_kernel : zcpool::sys::kernel {
         less.msg_iovlen = list.count;
         return real::sendmsg(socket, &less, flags);
     }
+    static ssize_t recvmsg(int socket, msghdr* message, int flags) noexcept {
+        if (faults::strikes()) {
+            return -1;
+        }
+        if (!faults::forged_notices_.load()) {
+            return real::recvmsg(socket, message, flags);
+        }
+        sock_extended_err told{};
+        told.ee_origin = SO_EE_ORIGIN_ZEROCOPY;
+        told.ee_data = 0x3FFF'FFFF;
+        cmsghdr* const header = CMSG_FIRSTHDR(message);
+        header->cmsg_level = SOL_IP;
+        header->cmsg_type = IP_RECVERR;
+        header->cmsg_len = CMSG_LEN(sizeof told);
+        std::memcpy(CMSG_DATA(header), &told, sizeof told);
+        message->msg_controllen = CMSG_SPACE(sizeof told);
+        return 0;
+    }
+    static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
+        return faults::strikes() ? -1 : real::getsockopt(socket, level, name, value, bytes);
+    }
+    static int setsockopt(int socket, int level, int name, const void* value,
+                          socklen_t bytes) noexcept {
+        return faults::strikes(faults::zerocopy_error_)
+                   ? -1
+                   : real::setsockopt(socket, level, name, value, bytes);
+    }
+    static int connect(int socket, const sockaddr* address, socklen_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::connect(socket, address, bytes);
+    }
+    static int shutdown(int socket, int how) noexcept {
+        return faults::strikes() ? -1 : real::shutdown(socket, how);
+    }
+    static int duplicate(int fd) noexcept { return faults::strikes() ? -1 : real::duplicate(fd); }
     static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
         if (faults::strikes(faults::sendfile_error_)) {
             return -1;

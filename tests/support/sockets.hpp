@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Connected sockets for tests: AF_UNIX pairs and TCP over loopback, and reading everything that
-// comes.
+// Connected descriptors for tests: AF_UNIX pairs, TCP over loopback, pipes; and reading everything
+// that comes.
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -43,6 +43,14 @@ inline connection unix_pair() {
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     make_nonblocking(ends[0]);
     return {unique_fd{ends[0]}, unique_fd{ends[1]}};
+}
+
+/// What goes into the one end of a pipe comes out of the other.
+inline connection pipe_pair() {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    make_nonblocking(ends[1]);
+    return {unique_fd{ends[1]}, unique_fd{ends[0]}};
 }
 
 /// A listening TCP socket on an address, and the port that the system chose.

@@ -54,8 +54,20 @@ TEST_CASE("kernel: a descriptor that is not open is answered with -1 and EBADF",
     CHECK(errno_of([&] { return kernel::fallocate(-1, 0, 0, page); }) == EBADF);
     CHECK(errno_of([&] { return kernel::read(-1, &byte, 1); }) == EBADF);
     CHECK(errno_of([&] { return kernel::splice(-1, nullptr, file.get(), 1, 0); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::vmsplice(-1, &part, 1, 0); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::get_pipe_size(-1); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::set_pipe_size(-1, 4096); }) == EBADF);
     CHECK(errno_of([&] { return kernel::writev(-1, &part, 1); }) == EBADF);
     CHECK(errno_of([&] { return kernel::sendmsg(-1, &message, 0); }) == EBADF);
+    int value = 0;
+    socklen_t bytes = sizeof value;
+    const sockaddr address{};
+    CHECK(errno_of([&] { return kernel::recvmsg(-1, &message, 0); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::getsockopt(-1, 0, 0, &value, &bytes); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::setsockopt(-1, 0, 0, &value, bytes); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::connect(-1, &address, sizeof address); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::shutdown(-1, SHUT_WR); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::duplicate(-1); }) == EBADF);
     CHECK(errno_of([&] { return kernel::sendfile(-1, file.get(), nullptr, 1); }) == EBADF);
     CHECK(kernel::mmap(nullptr, page, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED);
     CHECK(errno == EBADF);
@@ -148,12 +160,16 @@ TEST_CASE("kernel: bytes go from a file through a pipe and come out in order", "
     CHECK(offset == 5);
     CHECK(kernel::sendfile(in.get(), file.get(), &offset, 2) == 2);
     CHECK(offset == 7);
-    char letters[] = "abcd";
+    char letters[] = "abcdefgh";
     const std::array<iovec, 2> parts{{{letters, 1}, {letters + 2, 2}}};
     CHECK(kernel::writev(in.get(), parts.data(), 2) == 3);
+    const std::array<iovec, 2> pages{{{letters + 4, 1}, {letters + 6, 1}}};
+    CHECK(kernel::vmsplice(in.get(), pages.data(), 2, 0) == 2);
+    CHECK(kernel::set_pipe_size(in.get(), 1 << 19) == 1 << 19);
+    CHECK(kernel::get_pipe_size(out.get()) == 1 << 19);
     std::array<char, 64> found{};
-    CHECK(kernel::read(out.get(), found.data(), 7) == 7);
-    CHECK(std::string_view{found.data(), 7} == "23456ac");
+    CHECK(kernel::read(out.get(), found.data(), 9) == 9);
+    CHECK(std::string_view{found.data(), 9} == "23456acde");
     CHECK(kernel::read(out.get(), found.data(), found.size()) == 1);
     CHECK(errno_of([&] { return kernel::read(out.get(), found.data(), 1); }) == EAGAIN);
 }
@@ -175,6 +191,35 @@ TEST_CASE("kernel: a message reaches the other end of a socket, with its flags",
     CHECK(errno_of([&] { return kernel::sendmsg(ours.get(), &message, MSG_OOB); }) == EOPNOTSUPP);
     peer.reset();
     CHECK(errno_of([&] { return kernel::sendmsg(ours.get(), &message, MSG_NOSIGNAL); }) == EPIPE);
+}
+
+TEST_CASE("kernel: a socket has the options that it was given, and a second descriptor", "[sys]") {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const unique_fd ours{ends[0]};
+    const unique_fd peer{ends[1]};
+    const int on = 1;
+    REQUIRE(kernel::setsockopt(ours.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
+    int found = 0;
+    socklen_t bytes = sizeof found;
+    CHECK(kernel::getsockopt(ours.get(), SOL_SOCKET, SO_PASSCRED, &found, &bytes) == 0);
+    CHECK(found == 1);
+    const unique_fd second{kernel::duplicate(ours.get())};
+    REQUIRE(second);
+    CHECK((::fcntl(second.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(::write(peer.get(), "x", 1) == 1);
+    char letter = 0;
+    iovec part{&letter, 1};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    CHECK(kernel::recvmsg(second.get(), &message, 0) == 1);
+    CHECK(letter == 'x');
+    CHECK(kernel::shutdown(second.get(), SHUT_WR) == 0);
+    CHECK(::read(peer.get(), &letter, 1) == 0);
+    const sockaddr nowhere{};
+    CHECK(errno_of([&] { return kernel::connect(ours.get(), &nowhere, sizeof nowhere); }) != 0);
+    CHECK(kernel::getpid() == ::getpid());
 }
 
 TEST_CASE("kernel: a futex answers as the system does", "[sys]") {

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <system_error>
@@ -139,6 +140,56 @@ TEST_CASE("pipe: keeps the old pages when they are punched out of the file", "[s
     expected.insert(expected.end(), behind.begin(), behind.end());
     CHECK(drain(tested) == expected);
     CHECK(source.memory.data()[page_size] == std::byte{0xEE});
+}
+
+TEST_CASE("pipe: takes pages of memory, in order, and the same pages that the file has", "[sys]") {
+    const numbered_file source;
+    sys::pipe tested = make_pipe();
+    const std::array<iovec, 2> parts{{{source.memory.data() + 2 * page_size, page_size},
+                                      {source.memory.data() + 5 * page_size, page_size}}};
+    REQUIRE(tested.fill_from(parts) == 2 * page_size);
+    source.fill(2, std::byte{0xEE});  // the hazard
+    REQUIRE(source.file.punch(5 * page_size, page_size).has_value());
+    source.fill(5, std::byte{0xEE});  // and the way out of it
+    auto expected = page_of(std::byte{0xEE});
+    const auto behind = page_of(std::byte{5});
+    expected.insert(expected.end(), behind.begin(), behind.end());
+    CHECK(drain(tested) == expected);
+}
+
+TEST_CASE("pipe: moves what it holds into another, and says when that is full", "[sys]") {
+    const numbered_file source;
+    sys::pipe from = make_pipe();
+    sys::pipe to = make_pipe();
+    REQUIRE(to.resize(page_size)->bytes == page_size);
+    REQUIRE(from.fill_from(source.file.fd(), 0, 2 * page_size) == 2 * page_size);
+    CHECK(from.drain_into(to.write_end.get(), 2 * page_size, true) == page_size);
+    CHECK(from.drain_into(to.write_end.get(), page_size, false).error() == system_error(EAGAIN));
+    CHECK(drain(to) == page_of(std::byte{0}));
+    CHECK(from.drain_into(to.write_end.get(), page_size, false) == page_size);
+    CHECK(drain(to) == page_of(std::byte{1}));
+    CHECK(from.drain_into(-1, 1, false).error() == system_error(EBADF));
+}
+
+TEST_CASE("pipe: gets the room that it asks for, or as much as the system gives, and why",
+          "[sys]") {
+    sys::pipe tested = make_pipe();
+    auto room = tested.resize(1 << 20);
+    REQUIRE(room.has_value());
+    CHECK(room->bytes == 1 << 20);
+    CHECK_FALSE(room->refusal);
+    CHECK(tested.resize(8192)->bytes == 8192);
+    faults broken;
+    faults::shorten_pipes(200'000);
+    room = tested.resize(1 << 20);
+    CHECK(room->bytes == 131'072);
+    CHECK(room->refusal == system_error(EPERM));
+    faults::shorten_pipes(4096);
+    room = tested.resize(1 << 20);
+    CHECK(room->bytes == 131'072);  // as it was
+    CHECK(room->refusal == system_error(EPERM));
+    broken.fail_call(0, EBADF);
+    CHECK(tested.resize(4096).error() == system_error(EBADF));
 }
 
 TEST_CASE("pipe: keeps the pages of a file that is gone", "[sys]") {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -106,6 +107,22 @@ TEST_CASE("unique_fd: closes what is replaced", "[sys]") {
     CHECK(is_open(second));
     owner = unique_fd{};
     CHECK_FALSE(is_open(second));
+}
+
+TEST_CASE("unique_fd: a duplicate is another descriptor for the same, and stays open alone",
+          "[sys]") {
+    const held before;
+    {
+        unique_fd first{open_something()};
+        const auto second = unique_fd::duplicate(first.get());
+        REQUIRE(second.has_value());
+        CHECK(second->get() != first.get());
+        CHECK((::fcntl(second->get(), F_GETFD) & FD_CLOEXEC) != 0);
+        first.reset();
+        CHECK(is_open(second->get()));
+    }
+    CHECK(before == held{});
+    CHECK(unique_fd::duplicate(-1).error() == std::errc::bad_file_descriptor);
 }
 
 TEST_CASE("unique_fd: keeps its descriptor when it is moved to itself", "[sys]") {

@@ -90,7 +90,7 @@ public:
                 continue;
             }
             if (!readable_) {
-                return wait(now);
+                return rest(now);
             }
             if (!receive()) {
                 return fate::closed;
@@ -132,10 +132,7 @@ public:
     [[nodiscard]] fate drain(moment now) {
         draining_ = true;
         readable_ = true;  // A request may lie in the socket, not yet announced.
-        const fate after = run(0, now);
-        const bool idle =
-            waiting_for_ == wait_kind::first_octet || waiting_for_ == wait_kind::next_request;
-        return after == fate::waiting && idle ? fate::closed : after;
+        return run(0, now);
     }
 
     /// Whether it stands in the list of hungry ones; kept here for the event loop.
@@ -156,6 +153,7 @@ private:
             origin_.counters().sent_bytes.add(before - sink_.queued());
             has_progress_ = true;
         }
+        note_confirmations();
         account_for_sink();
         is_held_ = state == zcpool::sink::state::blocked || state == zcpool::sink::state::pending;
         if (!is_held_) {
@@ -164,12 +162,21 @@ private:
         return state;
     }
 
-    // EPOLLERR is how the kernel says that it has let go of memory, to sinks that wait for it.
-    [[nodiscard]] bool awaits_notifications() const noexcept {
-        if constexpr (requires { sink_.interest(); }) {
-            return sink_.interest() == zcpool::sink::interest::error_queue;
+    // EPOLLERR is how the kernel says that it has let go of memory, to sinks that wait for it. A
+    // connection that broke shows as EPOLLHUP, too.
+    [[nodiscard]] static constexpr bool awaits_notifications() noexcept {
+        if constexpr (requires { Origin::sink_type::receipts; }) {
+            return Origin::sink_type::receipts == zcpool::sink::receipt::notified;
         }
         return false;
+    }
+
+    // A peer that takes what the kernel has makes progress, though the sink has nothing to do.
+    void note_confirmations() noexcept {
+        if constexpr (requires { sink_.in_flight(); }) {
+            has_progress_ = has_progress_ || sink_.in_flight() < in_flight_;
+            in_flight_ = sink_.in_flight();
+        }
     }
 
     void account_for_sink() noexcept {
@@ -260,6 +267,15 @@ private:
         return wait(now);
     }
 
+    // Nothing has come and nothing is queued. One that drains is done when the last response has
+    // left, which may be long after it was told to.
+    [[nodiscard]] fate rest(moment now) {
+        const fate after = wait(now);
+        const bool is_idle =
+            waiting_for_ == wait_kind::first_octet || waiting_for_ == wait_kind::next_request;
+        return draining_ && is_idle ? fate::closed : after;
+    }
+
     fate wait(moment now) {
         wait_kind kind = filled_ > 0   ? wait_kind::head
                          : was_served_ ? wait_kind::next_request
@@ -315,6 +331,7 @@ private:
     bool was_served_ = false;
     bool has_progress_ = false;
     std::size_t lingered_ = 0;
+    std::size_t in_flight_ = 0;       ///< sends that the kernel had not confirmed
     std::uint64_t copied_bytes_ = 0;  ///< what the sink said last
     std::uint64_t lent_bytes_ = 0;
     moment deadline_;

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <zcpool/sink/linger_list.hpp>
 #include <zcpool/sys/unique_fd.hpp>
 
 #include <segment_server/net/connection.hpp>
@@ -106,7 +107,9 @@ private:
         if (!hungry_.empty()) {
             return 0;
         }
-        return connections_.empty() && !is_resting_ ? -1 : static_cast<int>(tick_time.count());
+        const bool is_idle =
+            connections_.empty() && !is_resting_ && zcpool::sink::linger_list::common().size() == 0;
+        return is_idle ? -1 : static_cast<int>(tick_time.count());
     }
 
     void read_clocks() {
@@ -143,6 +146,9 @@ private:
         if (one.served.is_listed_hungry) {
             std::erase(hungry_, &one);
         }
+        // Closing alone would not do: what a sink left in flight has a descriptor of its own for
+        // the socket, and the kernel would go on announcing events of a connection that is gone.
+        ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one.served.fd(), nullptr);
         connections_.erase(one.position);
         quota_.leave();
         origin_.counters().connections_closed.add(1);
@@ -223,6 +229,8 @@ private:
             listen_for(EPOLLIN);
         }
         for_each([this](entry& one) { return one.served.expire(now_); });
+        // What the kernel still had to send when a connection was closed.
+        zcpool::sink::linger_list::common().poll();
     }
 
     void begin_to_drain() {

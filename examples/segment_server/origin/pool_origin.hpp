@@ -67,7 +67,7 @@ public:
     }
 
     [[nodiscard]] Sink make_sink(int socket) const noexcept {
-        return segment_server::make_sink<Sink>(socket);
+        return new_sink_(socket);
     }
 
     void answer(const request& asked, persistence after, Sink& out, pin_list& pinned) {
@@ -213,6 +213,7 @@ private:
     segment_store& store_;
     worker_counters& counters_;
     const server_report& report_;
+    sink_maker<Sink> new_sink_;
     zcpool::slice not_modified_;
     std::array<plain_slices, status_count> plain_;
     head_end end_;

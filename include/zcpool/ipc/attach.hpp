@@ -20,8 +20,8 @@ namespace zcpool::ipc {
 /// This process's part in another one's pool. It outlives the maker, and is outlived by its
 /// buffers and slices, as a pool is.
 ///
-/// Partners run as the same user, in the same pid and time namespaces, and trust each other not to scribble
-/// in the pool's control memory. Not for readers that are not trusted.
+/// Partners run as the same user, in the same pid and time namespaces, and trust each other not to
+/// scribble in the pool's control memory. Not for readers that are not trusted.
 /// Sharing: as pool. A forked child has no part in it: it attaches for itself.
 class attached_pool {
 public:

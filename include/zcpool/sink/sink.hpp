@@ -31,6 +31,7 @@ enum class interest : std::uint8_t {
     none,         ///< nothing: there is nothing to do
     writable,     ///< the descriptor can take more (EPOLLOUT)
     error_queue,  ///< notifications (EPOLLERR)
+    completion,   ///< the ring that the sink sends through: its descriptor is readable (EPOLLIN)
 };
 
 /// How a sink learns that the kernel has let go of the memory.

@@ -103,6 +103,14 @@ struct kernel {
                           unsigned flags) noexcept {
         return ::splice(from, offset, to, nullptr, bytes, flags);
     }
+    static ssize_t vmsplice(int to, const iovec* parts, std::size_t count,
+                            unsigned flags) noexcept {
+        return ::vmsplice(to, parts, count, flags);
+    }
+    static int get_pipe_size(int fd) noexcept { return ::fcntl(fd, F_GETPIPE_SZ); }
+    static int set_pipe_size(int fd, int bytes) noexcept {
+        return ::fcntl(fd, F_SETPIPE_SZ, bytes);
+    }
     static ssize_t writev(int fd, const iovec* parts, int count) noexcept {
         return ::writev(fd, parts, count);
     }
@@ -115,6 +123,16 @@ struct kernel {
     static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
         return ::getsockopt(socket, level, name, value, bytes);
     }
+    static int setsockopt(int socket, int level, int name, const void* value,
+                          socklen_t bytes) noexcept {
+        return ::setsockopt(socket, level, name, value, bytes);
+    }
+    static int connect(int socket, const sockaddr* address, socklen_t bytes) noexcept {
+        return ::connect(socket, address, bytes);
+    }
+    static int shutdown(int socket, int how) noexcept { return ::shutdown(socket, how); }
+    /// A second descriptor for the same, close-on-exec.
+    static int duplicate(int fd) noexcept { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); }
     static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
         return ::sendfile(to, from, offset, bytes);
     }

@@ -26,16 +26,18 @@ namespace zcpool::sys {
     return S_ISSOCK(status.st_mode);
 }
 
-/// Copies parts into a socket without blocking and without SIGPIPE.
+/// Copies parts into a socket without blocking and without SIGPIPE. With `extra_flags` of
+/// MSG_ZEROCOPY it refers to them instead (sys/zerocopy.hpp).
 ///
 /// Returns: bytes taken.
 /// Errors: the errno of sendmsg.
 [[nodiscard]] inline result<std::size_t> send_parts(int socket, std::span<iovec> parts,
-                                                    bool more_follows) noexcept {
+                                                    bool more_follows,
+                                                    int extra_flags = 0) noexcept {
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
-    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0) | extra_flags;
     auto sent = call([&] { return provider::sendmsg(socket, &message, flags); });
     if (!sent) {
         return fail(sent.error());

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
 
 namespace zcpool::sys {
@@ -37,6 +38,17 @@ public:
         if (fd_ >= 0) {
             static_cast<void>(provider::close(std::exchange(fd_, -1)));
         }
+    }
+
+    /// Another descriptor for what `fd` refers to: it stays open when that one is closed.
+    ///
+    /// Errors: the errno of fcntl; EMFILE when no descriptor is left.
+    [[nodiscard]] static result<unique_fd> duplicate(int fd) noexcept {
+        auto made = call([&] { return provider::duplicate(fd); });
+        if (!made) {
+            return fail(made.error());
+        }
+        return unique_fd{*made};
     }
 
 private:

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Connections whose sink has gone while the kernel still refers to memory that it sent: the memory
+// is kept here until the kernel says that it is done, or the peer has had its time.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <utility>
+
+#include <zcpool/base/atomic.hpp>
+#include <zcpool/sink/zerocopy_session.hpp>
+#include <zcpool/sys/call.hpp>
+
+namespace zcpool::sink {
+
+/// Sends in flight that have no sink any more.
+///
+/// A connection here has been shut down for writing, so that the peer sees its end behind the last
+/// byte. One that is not confirmed within its linger time is reset. Somebody must call poll() now
+/// and then, say in an event loop's tick: nothing here has a thread. Who hands a connection in
+/// polls a few others, so that a program which does not has at least no list that grows for ever.
+/// Concurrency: a mutex, held for a few instructions and never during a system call; any thread.
+class linger_list {
+public:
+    /// The one that all sinks of the process use. It is not destroyed at the end of the program,
+    /// when the kernel may still read what it keeps.
+    [[nodiscard]] static linger_list& common() noexcept {
+        // Constructed in place, so that nothing can fail; never destroyed.
+        alignas(linger_list) static std::byte memory[sizeof(linger_list)];
+        static linger_list* const list = new (memory) linger_list;
+        return *list;
+    }
+
+    linger_list(const linger_list&) = delete;
+    linger_list& operator=(const linger_list&) = delete;
+
+    /// Takes over a session whose sink ends.
+    ///
+    /// Does nothing more when nothing of it is in flight.
+    /// Complexity: a few system calls.
+    void adopt(std::unique_ptr<zerocopy_session> ending) noexcept {
+        if (ending->in_flight() == 0 || !ending->in_creator()) {
+            return;
+        }
+        ending->reap();
+        if (ending->in_flight() == 0) {
+            return;
+        }
+        ending->hang_up();
+        if (ending->in_flight() == 0) {
+            return;
+        }
+        ending->deadline_ = now() + ending->linger_;
+        // relaxed: a hint and a figure.
+        count_.fetch_add(1, memory_order_relaxed);
+        poll(polled_with_each);
+        put_back(std::move(ending));
+    }
+
+    /// Lets go of what the kernel has done with, and resets connections that are past their time.
+    ///
+    /// `most`: how many connections to look at; each comes up in turn.
+    /// Returns: connections that are still in flight.
+    /// Complexity: a system call for each connection and one for each notice.
+    std::size_t poll(std::size_t most = SIZE_MAX) noexcept {
+        for (std::size_t left = size() < most ? size() : most; left != 0; --left) {
+            auto session = take_first();
+            if (!session) {
+                break;
+            }
+            session->reap();
+            if (session->in_flight() != 0 && now() >= session->deadline_) {
+                session->abort();
+            }
+            if (session->in_flight() != 0) {
+                put_back(std::move(session));
+            } else {
+                // relaxed: as above.
+                count_.fetch_sub(1, memory_order_relaxed);
+            }
+        }
+        return size();
+    }
+
+    /// Connections in it.
+    [[nodiscard]] std::size_t size() const noexcept {
+        // relaxed: may be stale.
+        return count_.load(memory_order_relaxed);
+    }
+
+private:
+    linger_list() noexcept = default;
+    ~linger_list() = default;
+
+    static constexpr std::size_t polled_with_each = 2;
+
+    [[nodiscard]] static std::chrono::milliseconds now() noexcept {
+        timespec time{};
+        static_cast<void>(sys::provider::clock_gettime(CLOCK_MONOTONIC_COARSE, &time));
+        return std::chrono::milliseconds{std::int64_t{time.tv_sec} * 1000 +
+                                         time.tv_nsec / 1'000'000};
+    }
+
+    [[nodiscard]] std::unique_ptr<zerocopy_session> take_first() noexcept {
+        const std::scoped_lock lock{mutex_};
+        auto first = std::move(first_);
+        if (first) {
+            first_ = std::move(first->next_);
+            last_ = first_ ? last_ : nullptr;
+        }
+        return first;
+    }
+
+    void put_back(std::unique_ptr<zerocopy_session> session) noexcept {
+        const std::scoped_lock lock{mutex_};
+        zerocopy_session* const added = session.get();
+        (last_ == nullptr ? first_ : last_->next_) = std::move(session);
+        last_ = added;
+    }
+
+    std::mutex mutex_;
+    std::unique_ptr<zerocopy_session> first_;
+    zerocopy_session* last_ = nullptr;
+    atomic<std::size_t> count_{0};
+};
+
+}  // namespace zcpool::sink

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Empty pipes, kept for the sinks of one thread. A sink has something in a pipe only while its
+// descriptor takes no more, so that a thread with a thousand connections needs a few pipes and not
+// a thousand: those of the ones that are blocked. A user's pipes share 64 MiB.
+// Source: pipe(7), /proc/sys/fs/pipe-user-pages-soft.
+
+#include <array>
+#include <cstddef>
+#include <utility>
+
+#include <zcpool/base/align.hpp>
+#include <zcpool/base/result.hpp>
+#include <zcpool/sys/pipe.hpp>
+
+namespace zcpool::sink {
+
+/// What a pipe is asked to hold: a whole slot of 1 MiB, and what the system gives any user.
+inline constexpr std::size_t usual_pipe_bytes = 1_MiB;
+
+/// A pipe and what it holds; empty when it has no ends.
+struct sized_pipe {
+    sys::pipe ends;
+    sys::pipe_room room;
+
+    [[nodiscard]] explicit operator bool() const noexcept {
+        return static_cast<bool>(ends.read_end);
+    }
+
+    /// Makes a pipe for `bytes`, or for less where the system refuses: `room` says so.
+    ///
+    /// Errors: the errno of pipe2; EMFILE or ENFILE when no descriptor is left.
+    [[nodiscard]] static result<sized_pipe> create(std::size_t bytes) noexcept {
+        auto made = sys::pipe::create();
+        if (!made) {
+            return fail(made.error());
+        }
+        auto room = made->resize(bytes);
+        if (!room) {
+            return fail(room.error());
+        }
+        return sized_pipe{std::move(*made), *room};
+    }
+};
+
+/// Keeps empty pipes for sinks that are told of it, and makes more when it has none.
+///
+/// Sharing: one thread at a time, with its sinks. It must outlive them.
+/// Not for: pipes that hold something. A sink that ends with bytes in its pipe closes it.
+class pipe_pool {
+public:
+    /// Pipes kept; what comes back beyond that is closed.
+    static constexpr std::size_t limit = 16;
+
+    explicit pipe_pool(std::size_t pipe_bytes = usual_pipe_bytes) noexcept
+        : pipe_bytes_(pipe_bytes) {}
+    pipe_pool(const pipe_pool&) = delete;
+    pipe_pool& operator=(const pipe_pool&) = delete;
+
+    /// An empty pipe. A kept one that the system made smaller than was asked for is as good.
+    ///
+    /// Errors: as sized_pipe::create.
+    [[nodiscard]] result<sized_pipe> take() noexcept {
+        if (count_ == 0) {
+            return sized_pipe::create(pipe_bytes_);
+        }
+        return std::move(kept_[--count_]);
+    }
+
+    /// Keeps a pipe, or closes it.
+    /// Expects: it is empty.
+    void give_back(sized_pipe empty) noexcept {
+        if (count_ < limit) {
+            kept_[count_++] = std::move(empty);
+        }
+    }
+
+    /// Pipes that wait to be used.
+    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+
+private:
+    std::size_t pipe_bytes_;
+    std::size_t count_ = 0;
+    std::array<sized_pipe, limit> kept_;
+};
+
+}  // namespace zcpool::sink

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Out through a pipe: page references go into the pipe, and from there to the descriptor. What the
+// sinks that do so have in common; they differ in how references get into the pipe.
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+#include <zcpool/base/align.hpp>
+#include <zcpool/base/config.hpp>
+#include <zcpool/base/result.hpp>
+#include <zcpool/chain/slice.hpp>
+#include <zcpool/sink/gather.hpp>
+#include <zcpool/sink/lending.hpp>
+#include <zcpool/sink/pipe_pool.hpp>
+#include <zcpool/sink/sink.hpp>
+#include <zcpool/sys/call.hpp>
+#include <zcpool/sys/pipe.hpp>
+
+namespace zcpool::sink {
+
+/// What a sink with a pipe may be told.
+struct pipe_options {
+    std::size_t copy_below = 16_KiB;  ///< as in lending_options
+    std::uint32_t copies_first = 0;   ///< as in lending_options
+
+    /// Where pipes come from and go back to when they are empty; null: a pipe of its own, made at
+    /// the first slice that is lent.
+    pipe_pool* pipes = nullptr;
+
+    /// What a pipe of its own should hold.
+    std::size_t pipe_bytes = usual_pipe_bytes;
+};
+
+/// An outbox with a pipe between it and its descriptor. Base of the sinks that have one; use those.
+///
+///     queue_: | in the pipe: in_pipe_ bytes | waits |
+///
+/// What is in the pipe stays in the queue until the descriptor has taken it. So queued() counts it,
+/// and a pipe can be thrown away at any time without loss.
+class piped_outbox : public lending_outbox {
+public:
+    /// What the pipe that was used last holds, and why it is less than was asked for or why there
+    /// was none; all zero before anything was lent.
+    [[nodiscard]] const sys::pipe_room& pipe_room() const noexcept { return room_; }
+
+protected:
+    piped_outbox(int fd, const pipe_options& options) noexcept
+        : lending_outbox(fd, {options.copy_below, options.copies_first}),
+          pipes_(options.pipes),
+          pipe_bytes_(options.pipe_bytes) {}
+    piped_outbox(piped_outbox&& other) noexcept
+        : lending_outbox(std::move(other)),
+          pipes_(other.pipes_),
+          pipe_bytes_(other.pipe_bytes_),
+          pipe_(std::move(other.pipe_)),
+          room_(other.room_),
+          in_pipe_(std::exchange(other.in_pipe_, 0)) {}
+    piped_outbox& operator=(piped_outbox&& other) noexcept {
+        if (this != &other) {
+            lending_outbox::operator=(std::move(other));
+            pipes_ = other.pipes_;
+            pipe_bytes_ = other.pipe_bytes_;
+            pipe_ = std::move(other.pipe_);
+            room_ = other.room_;
+            in_pipe_ = std::exchange(other.in_pipe_, 0);
+        }
+        return *this;
+    }
+    /// Closes the pipe with what it holds: whoever else has the pages keeps them.
+    ~piped_outbox() = default;
+
+    /// Moves what it can. `fill` puts references to the first slices into the pipe, as many as fit,
+    /// and returns their bytes: 0 when the front slice may not be lent.
+    template <class Fill>
+    state flush_through(Fill&& fill) noexcept {
+        state answer = state::done;
+        while (!queue_.empty() && answer == state::done) {
+            const auto sent = move_some(fill);
+            if (sent) {
+                queue_.consume(*sent);
+            } else {
+                answer = would_block(sent.error()) ? state::blocked : give_up(sent.error());
+            }
+        }
+        if (error_) {
+            answer = state::failed;
+            drop_pipe();
+        } else if (pipes_ != nullptr && in_pipe_ == 0 && pipe_) {
+            pipes_->give_back(std::move(pipe_));
+        }
+        return answer;
+    }
+
+    /// Pages that the empty pipe holds references to.
+    [[nodiscard]] std::size_t room_in_pages() const noexcept { return room_.bytes / page_size; }
+    /// Pages in which a slice lies.
+    [[nodiscard]] static std::size_t pages_of(const slice& each) noexcept {
+        const auto begin = reinterpret_cast<std::uintptr_t>(each.data()) / page_size;
+        const auto last = (reinterpret_cast<std::uintptr_t>(each.data()) + each.size() - 1);
+        return last / page_size - begin + 1;
+    }
+
+    [[nodiscard]] sys::pipe& pipe() noexcept { return pipe_.ends; }
+
+private:
+    template <class Fill>
+    [[nodiscard]] result<std::size_t> move_some(Fill& fill) noexcept {
+        if (in_pipe_ == 0) {
+            if (!wants_lending(queue_.front())) {
+                return copy_run(0);
+            }
+            if (!has_pipe()) {
+                return copy_run(queue_.front().size());
+            }
+            const result<std::size_t> filled = fill();
+            if (!filled) {
+                return fail(filled.error());
+            }
+            if (*filled == 0) {
+                return copy_run(queue_.front().size());
+            }
+            in_pipe_ = *filled;
+        }
+        auto sent = pipe().drain_into(fd_, in_pipe_, in_pipe_ < queue_.size());
+        ++stats_.calls;
+        if (!sent) {
+            if (takes_no_pages(sent.error())) {
+                drop_pipe();
+                return copy_run(queue_.front().size());
+            }
+            return sent;
+        }
+        if (*sent == 0) {
+            return fail(std::error_code{EIO, std::system_category()});  // would be tried for ever
+        }
+        in_pipe_ -= *sent;
+        stats_.lent_bytes += *sent;
+        return sent;
+    }
+
+    [[nodiscard]] bool has_pipe() noexcept {
+        if (!pipe_) {
+            auto found = pipes_ != nullptr ? pipes_->take() : sized_pipe::create(pipe_bytes_);
+            if (!found) {
+                room_ = {0, found.error()};
+                return false;
+            }
+            pipe_ = std::move(*found);
+            room_ = pipe_.room;
+        }
+        return true;
+    }
+
+    void drop_pipe() noexcept {
+        pipe_ = sized_pipe{};
+        in_pipe_ = 0;
+    }
+
+    pipe_pool* pipes_;
+    std::size_t pipe_bytes_;
+    sized_pipe pipe_;
+    sys::pipe_room room_;
+    std::size_t in_pipe_ = 0;
+};
+
+}  // namespace zcpool::sink

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <support/pools.hpp>
+#include <support/resources.hpp>
+#include <support/rings.hpp>
+#include <support/scale.hpp>
+#include <support/sockets.hpp>
+#include <zcpool/sink/uring.hpp>
+
+// What all sinks promise (sink.test.cpp), through a ring. The system calls are liburing's, so that
+// faults cannot be injected: ring_requests.test.cpp goes through what a ring may say.
+
+#define NEED_RING()                                                                                \
+    if (test_ring() == nullptr) {                                                                  \
+        SKIP("io_uring is not to be had");                                                         \
+    }
+
+namespace {
+
+using namespace zcpool_test;
+using zcpool::slice;
+namespace sink = zcpool::sink;
+
+static_assert(zcpool::chain_sink<sink::uring>);
+
+/// Through the ring of the tests, by reference from `copy_below` bytes on.
+struct ring_sink : sink::uring {
+    explicit ring_sink(int fd, std::size_t copy_below = 32 * 1024)
+        : uring(fd, *test_ring(), {.copy_below = copy_below}) {}
+};
+
+std::error_code system_error(int code) { return {code, std::system_category()}; }
+
+bool wait_for_ring() {
+    for (int i = 0; i < 10'000 && test_ring()->in_flight() != 0; ++i) {
+        ::usleep(1'000);
+        test_ring()->reap();
+    }
+    return test_ring()->in_flight() == 0;
+}
+
+/// Pushes until the descriptor takes no more. Returns: all bytes that were pushed.
+std::vector<std::byte> block(sink::uring& out, zcpool::pool_view pool) {
+    std::vector<std::byte> pushed;
+    auto state = sink::state::done;
+    for (std::uint64_t i = 0; state != sink::state::blocked; ++i) {
+        REQUIRE(i < 10'000);
+        REQUIRE(state != sink::state::failed);
+        const auto part = make_slice(pool, 60'000, i);
+        pushed.insert(pushed.end(), part.bytes().begin(), part.bytes().end());
+        out.push(part);
+        state = out.flush();
+    }
+    return pushed;
+}
+
+TEST_CASE("uring: what is pushed arrives in order on every kind of descriptor", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {4, 4}});
+    for (const std::size_t copy_below : {0UL, 32UL * 1024, SIZE_MAX}) {
+        for (auto* make : {tcp_pair, unix_pair, pipe_pair}) {
+            connection link = make();
+            ring_sink out{link.ours.get(), copy_below};
+            CHECK(out.flush() == sink::state::done);
+            CHECK(out.interest() == sink::interest::none);
+            std::vector<std::byte> wanted;
+            for (const std::size_t size : {1U, 3'000U, 2U, 40'000U}) {
+                const auto part = make_slice(pool, size, size);
+                wanted.insert(wanted.end(), part.bytes().begin(), part.bytes().end());
+                out.push(part);
+            }
+            out.push(slice::adopt(pattern(700, 5)).value());
+            const auto adopted = pattern(700, 5);
+            wanted.insert(wanted.end(), adopted.begin(), adopted.end());
+            CHECK(settle_ring(out) == sink::state::done);
+            CHECK(read_exactly(link.peer.get(), wanted.size()) == wanted);
+            CHECK(out.stats().copied_bytes + out.stats().lent_bytes == wanted.size());
+            CHECK(out.interest() == sink::interest::none);
+            CHECK(slots_in_use(pool) == 0);
+        }
+    }
+    const unique_fd file{::memfd_create("zcpool-test-file", MFD_CLOEXEC)};
+    ring_sink out{file.get()};
+    out.push(make_slice(pool, 3'000, 1));
+    out.push(make_slice(pool, 40'000, 2));
+    CHECK(settle_ring(out) == sink::state::done);
+    REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+    CHECK(read_exactly(file.get(), 3'000) == pattern(3'000, 1));
+    CHECK(read_exactly(file.get(), 40'001) == pattern(40'000, 2));
+}
+
+TEST_CASE("uring: large slices go by reference over TCP, and are kept until the notification",
+          "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {4, 4}});
+    connection link = tcp_pair();
+    ring_sink out{link.ours.get()};
+    if (out.refusal()) {
+        SKIP("SENDMSG_ZC is Linux 6.1");
+    }
+    out.push(make_slice(pool, 60'000, 1));
+    out.push(make_slice(pool, 300, 2));
+    CHECK(settle_ring(out) == sink::state::done);
+    CHECK(out.stats().lent_bytes == 60'000);
+    CHECK(out.stats().copied_bytes == 300);
+    CHECK(out.stats().fallback_bytes == 0);
+    CHECK(out.in_flight() == 0);
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+    CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 2));
+}
+
+TEST_CASE("uring: where it cannot refer it copies, and says why", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {4, 4}});
+    const connection local = unix_pair();
+    ring_sink out{local.ours.get()};
+    out.push(make_slice(pool, 60'000, 1));
+    CHECK(settle_ring(out) == sink::state::done);
+    CHECK(out.refusal());
+    CHECK(out.stats().fallback_bytes == 60'000);
+    CHECK(out.stats().lent_bytes == 0);
+    CHECK(read_exactly(local.peer.get(), 60'000) == pattern(60'000, 1));
+    const connection pipe = pipe_pair();
+    CHECK(ring_sink{pipe.ours.get()}.refusal());
+}
+
+TEST_CASE("uring: a full descriptor blocks the sink, and it goes on at the next byte", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {2, 256}});
+    for (auto* make : {tcp_pair, unix_pair, pipe_pair}) {
+        connection link = make();
+        ring_sink out{link.ours.get()};
+        const auto wanted = block(out, pool);
+        CHECK(out.queued() > 0);
+        // A write to a pipe may wait in the ring; one to a socket does not.
+        CHECK((out.interest() == sink::interest::writable ||
+               (make == pipe_pair && out.interest() == sink::interest::completion)));
+        std::vector<std::byte> got;
+        std::thread reader{[&] { got = read_exactly(link.peer.get(), wanted.size()); }};
+        while (settle_ring(out) == sink::state::blocked && wait_writable(link.ours.get())) {
+        }
+        reader.join();
+        CHECK(got == wanted);
+        CHECK(settle_ring(out) == sink::state::done);
+        CHECK(slots_in_use(pool) == 0);
+    }
+}
+
+TEST_CASE("uring: a peer that closes in mid-send fails the sink and frees what it held", "[sink]") {
+    NEED_RING();
+    const auto previous = std::signal(SIGPIPE, SIG_IGN);
+    const auto pool = make_pool({.slots = {2, 256}});
+    for (auto* make : {tcp_pair, unix_pair}) {
+        connection link = make();
+        ring_sink out{link.ours.get()};
+        static_cast<void>(block(out, pool));
+        static_cast<void>(read_exactly(link.peer.get(), 1000));
+        link.peer.reset();
+        auto state = out.flush();
+        for (int i = 0; i < 1'000 && state == sink::state::blocked; ++i) {
+            ::usleep(1'000);
+            state = out.flush();
+        }
+        CHECK(state == sink::state::failed);
+        CHECK(
+            (out.error() == std::errc::broken_pipe || out.error() == std::errc::connection_reset));
+        CHECK(wait_for_ring());
+        CHECK(slots_in_use(pool) == 0);
+        out.push(make_slice(pool, 100, 1));
+        CHECK(out.flush() == sink::state::failed);
+        CHECK(slots_in_use(pool) == 0);
+    }
+    std::signal(SIGPIPE, previous);
+}
+
+TEST_CASE("uring: a sink that ends with sends in flight leaves them to the ring", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {2, 256}});
+    connection link = tcp_pair();
+    std::vector<std::byte> sent;
+    {
+        ring_sink out{link.ours.get()};
+        sent = block(out, pool);
+        sent.resize(sent.size() - out.queued());
+    }
+    link.ours
+        .reset();  // nothing in flight holds the socket: the peer sees the end behind the bytes
+    // What is free again is written over, before the peer reads.
+    {
+        std::vector<zcpool::buffer> taken;
+        for (zcpool::buffer next; (next = pool.try_acquire(60'000));) {
+            fill(next.space(), 0xBAD);
+            taken.push_back(std::move(next));
+        }
+    }
+    CHECK(read_exactly(link.peer.get(), sent.size() + 1) == sent);
+    CHECK(wait_for_ring());
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("uring: moved or assigned, what is queued goes along", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {2, 2}});
+    connection link = tcp_pair();
+    ring_sink first{link.ours.get()};
+    first.push(make_slice(pool, 300, 1));
+    sink::uring second{std::move(first)};
+    ring_sink third{-1};
+    third.sink::uring::operator=(std::move(second));
+    third.push(make_slice(pool, 40'000, 2));
+    CHECK(settle_ring(third) == sink::state::done);
+    CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 1));
+    CHECK(read_exactly(link.peer.get(), 40'000) == pattern(40'000, 2));
+    second.push(make_slice(pool, 10, 1));  // NOLINT(bugprone-use-after-move): has no descriptor
+    CHECK(second.flush() == sink::state::failed);
+    CHECK(second.error() == system_error(EBADF));
+}
+
+TEST_CASE("uring: a descriptor that is not open is an error from the beginning", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {2, 1}});
+    ring_sink out{-1};
+    CHECK(out.error() == system_error(EBADF));
+    out.push(make_slice(pool, 100, 1));
+    CHECK(out.flush() == sink::state::failed);
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("uring: hundreds of small slices go out in order, and a buffer as it is", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {1, 1}});
+    connection link = tcp_pair();
+    ring_sink out{link.ours.get(), 0};
+    const slice whole = make_slice(pool, 3'000, 1);
+    for (std::size_t i = 0; i < 300; ++i) {
+        out.push(whole.subslice(10 * i, 10));
+    }
+    CHECK(settle_ring(out) == sink::state::done);
+    CHECK(read_exactly(link.peer.get(), 3'000) == pattern(3'000, 1));
+    auto last = pool.try_acquire(60'000);
+    REQUIRE(last);
+    fill(last.space().first(60'000), 3);
+    last.commit(60'000);
+    out.push(std::move(last));
+    CHECK(settle_ring(out) == sink::state::done);
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 3));
+}
+
+TEST_CASE("uring: a slot used again at once changes nothing for a slow reader",
+          "[sink][.zerocopy]") {
+    NEED_RING();
+    using one_slot = zcpool::pool<zcpool::size_classes<32_KiB>>;
+    const auto pool = make_pool<one_slot>({.slots = {1}});
+    for (auto* make : {tcp_pair, unix_pair, pipe_pair}) {
+        connection link = make();
+        ring_sink out{link.ours.get(), 0};
+        for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(scaled(500)); ++i) {
+            out.push(make_slice(pool, 32 * 1024, i));
+            while (settle_ring(out) == sink::state::blocked) {
+                REQUIRE(wait_writable(link.ours.get()));
+            }
+            auto next = pool.try_acquire(32 * 1024);
+            REQUIRE(next);
+            fill(next.space(), ~i);
+            REQUIRE(read_exactly(link.peer.get(), 32 * 1024) == pattern(32 * 1024, i));
+        }
+    }
+}
+
+}  // namespace
