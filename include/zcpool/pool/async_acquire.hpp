@@ -12,7 +12,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <optional>
+#include <memory>
 #include <source_location>
 #include <stop_token>
 #include <system_error>
@@ -83,15 +83,20 @@ public:
                         where) {}
     async_acquire(const async_acquire&) = delete;
     async_acquire& operator=(const async_acquire&) = delete;
-    ~async_acquire() = default;
+    ~async_acquire() {
+        if (has_on_stop_) {
+            std::destroy_at(&on_stop_);
+        }
+    }
 
     /// For `co_await`.
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> waiter) noexcept {
         waiter_ = waiter;
-        if (stop_.stop_possible()) {
+        if (stop_.stop_possible() && !has_on_stop_) {
             // Comes too early to do anything when a stop was requested before; try_again() looks.
-            on_stop_.emplace(stop_, interrupt{this});
+            std::construct_at(&on_stop_, stop_, interrupt{this});
+            has_on_stop_ = true;
         }
         return !try_again();
     }
@@ -151,7 +156,12 @@ private:
     std::coroutine_handle<> waiter_;
     result<buffer> taken_;
     slot_watch watch_;
-    std::optional<std::stop_callback<interrupt>> on_stop_;  // behind what it interrupts
+    // Behind what it interrupts. No std::optional, whose emplace() g++ 14 takes for a use of what
+    // was not initialised.
+    union {
+        std::stop_callback<interrupt> on_stop_;
+    };
+    bool has_on_stop_ = false;
 };
 
 }  // namespace zcpool
