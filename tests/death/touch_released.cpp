@@ -39,7 +39,8 @@ int main(int argc, char* argv[]) {
     }
     frozen = zcpool::slice{};
     if (what == "read") {
-        static_cast<void>(stray[1]);
+        // Used, as valgrind leaves out a load of what nobody uses.
+        return stray[1] == std::byte{0xA5} ? 4 : 5;
     } else if (what == "write") {
         stray[1] = std::byte{1};
     } else if (what == "call") {
