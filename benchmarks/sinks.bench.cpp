@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -162,16 +163,24 @@ struct surroundings {
                                   .lent_settle_time = std::chrono::milliseconds{0}})
                    .value()) {}
 
-    /// A frozen slice of `bytes`, filled.
-    [[nodiscard]] zcpool::slice frozen(std::size_t bytes) const {
-        zcpool::buffer fresh = pool.acquire(bytes).value();
-        std::memset(fresh.space().data(), 'z', bytes);
-        fresh.commit(bytes);
-        return std::move(fresh).freeze();
+    /// A frozen slice of `bytes`, filled; the same for all rows, which would otherwise leave none
+    /// of the largest slots.
+    [[nodiscard]] zcpool::slice frozen(std::size_t bytes) {
+        zcpool::slice& kept = frozen_[bytes];
+        if (kept.empty()) {
+            zcpool::buffer fresh = pool.acquire(bytes).value();
+            std::memset(fresh.space().data(), 'z', bytes);
+            fresh.commit(bytes);
+            kept = std::move(fresh).freeze();
+        }
+        return kept;
     }
 
     bench::stream out;
     send_pool pool;
+
+private:
+    std::map<std::size_t, zcpool::slice> frozen_;
 };
 
 // Rows of slices that are sent again and again, as from a cache: no page is replaced on either
