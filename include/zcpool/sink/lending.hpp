@@ -47,7 +47,7 @@ protected:
 
     [[nodiscard]] bool wants_lending(const slice& each) const noexcept {
         return each.size() >= options_.copy_below && takes_pages_ &&
-               each.copied_sends() >= options_.copies_first;
+               (options_.copies_first == 0 || each.copied_sends() >= options_.copies_first);
     }
 
     /// Whether an error means that this kind of descriptor takes no pages, now or later; from then

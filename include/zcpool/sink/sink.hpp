@@ -83,9 +83,9 @@ protected:
     outbox(outbox&& other) noexcept
         : fd_(std::exchange(other.fd_, -1)),
           is_socket_(other.is_socket_),
-          queue_(std::move(other.queue_)),
           error_(other.error_),
-          stats_(other.stats_) {}
+          stats_(other.stats_),
+          queue_(std::move(other.queue_)) {}
     outbox& operator=(outbox&& other) noexcept {
         fd_ = std::exchange(other.fd_, -1);
         is_socket_ = other.is_socket_;
@@ -103,11 +103,12 @@ protected:
         return state::failed;
     }
 
+    // The queue last: it begins with what each send touches, as do these.
     int fd_;
     bool is_socket_ = false;
-    chain queue_;
     std::error_code error_;
     sink::stats stats_;
+    chain queue_;
 
 private:
     void keep(bool appended) noexcept {
