@@ -78,7 +78,9 @@ public:
     reap_outcome reap(holder_set dead, holder_set me) {
         forget(dead);
         const reap_outcome outcome = word.reap(dead, me);
-        RL_ASSERT(outcome != reap_outcome::freed || !lent_);
+        if (outcome == reap_outcome::still_held || outcome == reap_outcome::resting) {
+            lent_ |= kernel_holder;  // sends of the dead may be under way
+        }
         if (outcome == reap_outcome::taken_over) {
             RL_ASSERT(writer_ == 0 && readers_ == 0 && cleaner_ == 0);
             cleaner_ = me;

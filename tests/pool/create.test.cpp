@@ -73,7 +73,7 @@ TEST_CASE("create: lending that would corrupt is refused, not believed", "[pool]
     creation_report report;
     CHECK(small_pool::create(lending_options(1, 1), &report).error() == errc::renewal_ineffective);
     CHECK(says(report, "shmem_enabled"));
-    CHECK(small_pool::create({.slots = {1, 1}}).has_value());  // without lending it does not matter
+    CHECK(small_pool::create({.slots = {1, 1}}).has_value());  // unless it is to be shared
     CHECK(before == held{});
 }
 

@@ -95,15 +95,17 @@ std::string flags_of(const void* address) {
     return {};
 }
 
-TEST_CASE("shared_memory: pages that must be replaced one by one are kept small", "[pool]") {
+TEST_CASE("shared_memory: pages of slots are kept small", "[pool]") {
     if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
         SKIP("this kernel has no large pages");
     }
     auto renewable = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
     auto fixed = shared_memory::create("zcpool-test", 16 * page_size, page_use::fixed);
-    REQUIRE((renewable.has_value() && fixed.has_value()));
+    auto control = shared_memory::create("zcpool-test", 16 * page_size, page_use::control);
+    REQUIRE((renewable.has_value() && fixed.has_value() && control.has_value()));
     CHECK(flags_of(renewable->data()).find(" nh ") != std::string::npos);
-    CHECK(flags_of(fixed->data()).find(" nh ") == std::string::npos);
+    CHECK(flags_of(fixed->data()).find(" nh ") != std::string::npos);
+    CHECK(flags_of(control->data()).find(" nh ") == std::string::npos);
     const auto pool = zcpool_test::make_pool(zcpool_test::lending_options(1, 1));
     auto buffer = pool.try_acquire(1);
     CHECK(flags_of(buffer.data()).find(" nh ") != std::string::npos);
@@ -171,6 +173,7 @@ TEST_CASE("shared_memory: kernels without MADV_POPULATE_WRITE have pages, but no
     struct stat status{};
     REQUIRE(::fstat(memory->fd(), &status) == 0);
     CHECK(status.st_blocks * 512 >= static_cast<long>(16 * page_size));
+    CHECK(memory->verify_renewal(0, page_size).error() == errc::unsupported);
     const auto none = shared_memory::create("zcpool-test", 16 * page_size, page_use::renewable);
     REQUIRE_FALSE(none.has_value());
     CHECK(none.error() == errc::unsupported);

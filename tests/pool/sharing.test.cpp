@@ -115,6 +115,26 @@ TEST_CASE("sharing: a checked pool is not for others", "[pool]") {
     CHECK_FALSE(pool.report().shared);
 }
 
+TEST_CASE("sharing: where pages cannot be replaced the dead could not be recovered: refused",
+          "[pool]") {
+    const auto made_with = [](auto&& breaking) {
+        const faults broken;
+        breaking();
+        return make_pool({.slots = {4, 1}});
+    };
+    const auto ineffective = made_with([] { faults::switch_renewal_off(); });
+    CHECK(ineffective.share().error() == errc::renewal_ineffective);
+    const auto old_kernel = made_with([] { faults::fail_populating(EINVAL); });
+    CHECK(old_kernel.share().error() == errc::unsupported);
+    // The second class's trial counts as much.
+    CHECK(made_with([] { faults::switch_renewal_off(1); }).share().error() ==
+          errc::renewal_ineffective);
+    for (const auto* pool : {&ineffective, &old_kernel}) {
+        CHECK_FALSE(pool->report().shared);
+        CHECK(pool->try_acquire(1));
+    }
+}
+
 TEST_CASE("sharing: a closed pool is not shared any more", "[pool]") {
     const auto pool = make_pool({.slots = {4, 1}});
     pool.close();

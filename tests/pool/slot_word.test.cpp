@@ -147,9 +147,11 @@ TEST_CASE("slot_word: what the dead had is taken back according to what it was",
     REQUIRE(word.publish(generation, me));
     REQUIRE(word.grant(generation, me, other));
     CHECK(word.reap(other, recoverer) == reap_outcome::still_held);
-    CHECK(word.was() == slot_status{generation, slot_state::published, me});
-    CHECK(word.reap(me | other, recoverer) == reap_outcome::freed);
-    CHECK(word.was() == slot_status{generation + 1, slot_state::free, 0});
+    CHECK(word.was() == slot_status{generation, slot_state::published, me | kernel_holder});
+    CHECK(word.reap(me | other, recoverer) == reap_outcome::resting);
+    CHECK(word.was() == slot_status{generation, slot_state::published, kernel_holder});
+    REQUIRE(word.claim_resting(me));
+    word.free_cleaned();
 
     generation = *word.claim(me);  // owned: half written
     CHECK(word.reap(me, recoverer) == reap_outcome::taken_over);

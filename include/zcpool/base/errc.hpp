@@ -17,7 +17,8 @@ enum class errc {
     timed_out,  ///< the deadline passed before a slot came free
     invalid_options,      ///< a pool option is out of its range; creation_report names it
     unsupported,          ///< this kernel or page size cannot do what was required
-    renewal_ineffective,  ///< replacing pages does not detach them here, so lending would corrupt
+    renewal_ineffective,  ///< replacing pages does not detach them here: lending would corrupt,
+                          ///< and so would recovering the dead of a shared pool
     out_of_memory,        ///< the system had no memory for a book-keeping block
     out_of_range,         ///< a read past the end of a chain
     not_a_pool,           ///< the descriptors are not the two files of a pool

@@ -57,10 +57,6 @@ class_recovery recover_class(Class&& slots, holder_set dead, holder_set me) noex
         switch (slots.reap(i, dead, me)) {
             case reap_outcome::untouched: break;
             case reap_outcome::still_held: ++done.shares; break;
-            case reap_outcome::freed:
-                ++done.freed;
-                slots.push_free(i);
-                break;
             case reap_outcome::resting:
                 ++done.resting;
                 slots.push_resting(i);

@@ -315,7 +315,8 @@ private:
     class_lookup lookup_;
     spill_policy spill_ = spill_policy::never;
     lending lending_ = lending::never;
-    holder_set me_ = 1;  // the creator's bit
+    std::error_code renewal_refusal_;  // why no pages can be replaced; empty: they can
+    holder_set me_ = 1;                // the creator's bit
     atomic<std::uint32_t> ended_;
     process_registry registry_;
     process_seat seat_;                             // the creator's until another one is taken

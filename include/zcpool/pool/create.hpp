@@ -53,7 +53,7 @@ public:
         core_->lookup_ = class_lookup{std::span{sizes}.first(layout_.class_count)};
         for (const auto step :
              {&pool_creation::make_memory, &pool_creation::open_slabs,
-              &pool_creation::prove_lending, &pool_creation::open_checks,
+              &pool_creation::prove_renewal, &pool_creation::open_checks,
               &pool_creation::open_caches, &pool_creation::lock, &pool_creation::close_off}) {
             if (auto done = (this->*step)(); !done) {
                 delete core_;
@@ -143,10 +143,10 @@ private:
     }
 
     /// Lending is safe only if replaced pages are really detached; large folios would keep them.
-    /// Tried, not believed.
-    [[nodiscard]] result<void> prove_lending() noexcept {
+    /// So is sharing: what the dead were sending is replaced. Tried, not believed.
+    [[nodiscard]] result<void> prove_renewal() noexcept {
         if (options_.lending == lending::never) {
-            return {};
+            return find_out_renewal();
         }
         for (std::size_t i = 0; i < layout_.class_count; ++i) {
             const class_layout& each = layout_.classes[i];
@@ -177,6 +177,24 @@ private:
         }
         core_->lending_ = options_.lending;
         report_.lending = options_.lending;
+        return {};
+    }
+
+    /// The same for a pool that does not lend: where it would not be safe, only share() fails.
+    [[nodiscard]] result<void> find_out_renewal() noexcept {
+        for (std::size_t i = 0; i < layout_.class_count && !core_->renewal_refusal_; ++i) {
+            const class_layout& each = layout_.classes[i];
+            auto detached = core_->data_.verify_renewal(each.data, each.slot_bytes);
+            if (!detached) {
+                core_->renewal_refusal_ = detached.error();
+                // The trial may have ended between taking the pages away and bringing others.
+                if (auto done = core_->data_.fill(each.data, each.slot_bytes); !done) {
+                    return refused("the memory of a slot", each.slot_bytes, done.error());
+                }
+            } else if (!*detached) {
+                core_->renewal_refusal_ = make_error_code(errc::renewal_ineffective);
+            }
+        }
         return {};
     }
 

@@ -129,7 +129,9 @@ public:
     /// attach to. From then on it works without thread caches. At most 31 processes have a pool at
     /// a time, in one pid namespace. Repeatable; one thread at a time, and nobody at report().
     ///
-    /// Errors: `closed`; `unsupported` for a checked pool; the errno of reading /proc/self/stat.
+    /// Errors: `closed`; `unsupported` for a checked pool, and before Linux 5.14;
+    /// `renewal_ineffective` where replacing pages does not detach them, as recovering the dead
+    /// must; the errno of that trial, or of reading /proc/self/stat.
     [[nodiscard]] result<pool_descriptors> share() const noexcept {
         return pool_sharing::share(*core_);
     }

@@ -22,10 +22,11 @@
 
 namespace zcpool {
 
-/// What the pages of a memory must be able to do.
+/// What the pages of a memory must be able to do. Those of slots are kept to 4 KiB, since a part of
+/// a larger one cannot be replaced: every pool may come to that, once it is shared.
 enum class page_use : std::uint8_t {
-    fixed,      ///< nothing
-    renewable,  ///< be replaced: kept to 4 KiB, since a part of a larger one cannot be
+    fixed,      ///< nothing, where the system cannot replace them
+    renewable,  ///< be replaced
     control,    ///< stay visible in a forked child, which must find out that the slots do not
 };
 
@@ -107,15 +108,37 @@ public:
         return fill(offset, bytes);
     }
 
+    /// Makes every page of a range present; what is in those that are stays.
+    ///
+    /// Errors: as create().
+    [[nodiscard]] result<void> fill(std::size_t offset, std::size_t bytes) const noexcept {
+        auto done = pages_.populate(offset, bytes);
+        if (done || !sys::is_errno(done.error(), EINVAL)) {
+            return done;
+        }
+        // Before Linux 5.14 the pages can only be allocated in the file, and are mapped at the
+        // first touch. That does not heed MADV_NOHUGEPAGE: a slot may end in the middle of a large
+        // page, whose part no punch would detach.
+        if (use_ == page_use::renewable) {
+            return fail(errc::unsupported);
+        }
+        return file_.allocate(offset, bytes);
+    }
+
     /// Proves on a range of free memory that renew() really detaches: puts its first and its last
     /// page into a pipe, renews, writes something else, and reads what the pipe holds.
     ///
     /// Returns: whether the pipe kept the old bytes.
-    /// Errors: the errno of what failed.
+    /// Errors: `unsupported` before Linux 5.14; the errno of what failed.
     [[nodiscard]] result<bool> verify_renewal(std::size_t offset,
                                               std::size_t bytes) const noexcept {
         constexpr int before = 0x5A;
         constexpr int after = 0xA5;
+        // fill() may know another way, but not one that keeps pages small.
+        if (auto done = pages_.populate(offset, bytes); !done) {
+            return fail(sys::is_errno(done.error(), EINVAL) ? make_error_code(errc::unsupported)
+                                                            : done.error());
+        }
         const std::size_t probed[] = {offset, offset + bytes - page_size};
         auto pipe = sys::pipe::create();
         if (!pipe) {
@@ -157,31 +180,15 @@ private:
 
     /// Advice on a new mapping, and its pages.
     [[nodiscard]] result<void> prepare() const noexcept {
-        if (use_ == page_use::renewable) {
+        if (use_ != page_use::control) {
             // A kernel without huge pages refuses the advice with EINVAL; verify_renewal() is the
             // proof either way.
             static_cast<void>(pages_.advise(0, size(), MADV_NOHUGEPAGE));
-        }
-        if (use_ != page_use::control) {
             if (auto done = pages_.advise(0, size(), MADV_DONTFORK); !done) {
                 return done;
             }
         }
         return fill(0, size());
-    }
-
-    [[nodiscard]] result<void> fill(std::size_t offset, std::size_t bytes) const noexcept {
-        auto done = pages_.populate(offset, bytes);
-        if (done || !sys::is_errno(done.error(), EINVAL)) {
-            return done;
-        }
-        // Before Linux 5.14 the pages can only be allocated in the file, and are mapped at the
-        // first touch. That does not heed MADV_NOHUGEPAGE: a slot may end in the middle of a large
-        // page, whose part no punch would detach.
-        if (use_ == page_use::renewable) {
-            return fail(errc::unsupported);
-        }
-        return file_.allocate(offset, bytes);
     }
 
     sys::memfd file_;

@@ -49,14 +49,17 @@ public:
     /// Takes the pool's creator into the registry, closes its thread caches for good, and names its
     /// files. Repeatable; one thread at a time, and nobody at the report.
     ///
-    /// Errors: `unsupported` for a checked pool; `closed` in a forked child; the errno of reading
-    /// /proc/self.
+    /// Errors: `unsupported` for a checked pool; `closed` in a forked child; what the trial of
+    /// replacing pages said when the pool was created; the errno of reading /proc/self.
     [[nodiscard]] static result<pool_descriptors> share(pool_core& core) noexcept {
         if (core.is_closed()) {
             return fail(errc::closed);
         }
         if (core.header().table.checking != 0) {
             return fail(errc::unsupported);
+        }
+        if (core.renewal_refusal_) {
+            return fail(core.renewal_refusal_);
         }
         if (core.leave_ == nullptr) {
             auto who = this_process();
@@ -183,8 +186,7 @@ public:
 private:
     [[nodiscard]] static result<void> map(pool_core& core, sys::memfd data, sys::memfd control,
                                           bool lends) noexcept {
-        auto slots =
-            shared_memory::adopt(std::move(data), lends ? page_use::renewable : page_use::fixed);
+        auto slots = shared_memory::adopt(std::move(data), page_use::renewable);
         if (!slots) {
             return fail(slots.error());
         }

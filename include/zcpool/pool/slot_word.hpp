@@ -86,7 +86,6 @@ enum class drop_outcome : std::uint8_t {
 enum class reap_outcome : std::uint8_t {
     untouched,   ///< the dead had no part in the slot
     still_held,  ///< their shares are gone; others hold the slot
-    freed,       ///< they were the last holders; the slot is free
     resting,     ///< they were the last holders; only the kernel may still read it
     taken_over,  ///< the recoverer cleans it: new pages, then free_cleaned() or quarantine()
 };
@@ -271,9 +270,10 @@ public:
                     memory_order_release);
     }
 
-    /// Takes back what dead processes have of a slot: their shares; and a slot that one of them
-    /// owned or cleaned becomes `me`'s to clean, since it may have lost its pages to a trim, and
-    /// the kernel may still write for the dead.
+    /// Takes back what dead processes have of a slot: their shares, for which the kernel's bit
+    /// stands from then on, since sends of theirs may be on their way, of which nobody will hear;
+    /// and a slot that one of them owned or cleaned becomes `me`'s to clean, since it may have lost
+    /// its pages to a trim, and the kernel may still write for the dead.
     ///
     /// Expects: the processes in `dead` never touch the word again, and nobody grants to them
     /// without looking whether they died.
@@ -289,18 +289,16 @@ public:
             if ((now.holders & dead) == 0) {
                 return reap_outcome::untouched;
             }
-            const holder_set left = now.holders & ~dead;
+            const holder_set left = (now.holders & ~dead) | kernel_holder;
             const bool is_shared = now.state == slot_state::published;
-            const slot_status then =
-                !is_shared  ? slot_status{now.generation, slot_state::cleaning, me}
-                : left != 0 ? slot_status{now.generation, slot_state::published, left}
-                            : slot_status{next_generation(now.generation), slot_state::free, 0};
+            const slot_status then = is_shared
+                                         ? slot_status{now.generation, slot_state::published, left}
+                                         : slot_status{now.generation, slot_state::cleaning, me};
             // sync(slot): acq_rel; sees what the dead did, and the next owner sees that it is over.
             // sync(wake): seq_cst; as in drop(). relaxed on failure: nothing is read but the word.
             if (word_.compare_exchange_weak(found, encode(then), memory_order_seq_cst,
                                             memory_order_relaxed)) {
                 return !is_shared              ? reap_outcome::taken_over
-                       : left == 0             ? reap_outcome::freed
                        : left == kernel_holder ? reap_outcome::resting
                                                : reap_outcome::still_held;
             }
