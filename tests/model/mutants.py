@@ -384,10 +384,12 @@ MUTANTS = [
                 "                return true;\n"
                 "            }\n"
                 "            // Also where the bits seem to stand")),
-    Mutant("word: reap only drops what was owned", "pool", "one_death one_death_n1",
-           edit(WORD, "const bool is_shared = now.state == slot_state::published;",
-                "const bool is_shared = now.state == slot_state::published || "
-                "now.state == slot_state::owned;")),
+    Equivalent("word: reap only drops what was owned",
+               "it then rests, and gets its new pages from its next owner instead of from the "
+               "recoverer. Killed before what the dead had shared was left to the kernel",
+               edit(WORD, "const bool is_shared = now.state == slot_state::published;",
+                    "const bool is_shared = now.state == slot_state::published || "
+                    "now.state == slot_state::owned;")),
     Mutant("word: reap leaves what was being cleaned", "pool", "one_death one_death_n1",
            edit(WORD, "if ((now.holders & dead) == 0) {",
                 "if ((now.holders & dead) == 0 || now.state == slot_state::cleaning) {")),
@@ -396,8 +398,8 @@ MUTANTS = [
            edit(WORD, "const holder_set left = (now.holders & ~dead) | kernel_holder;",
                 "const holder_set left = now.holders & ~dead;")),
     Mutant("word: reap takes a share for the last", "pool", "one_death two_deaths",
-           edit(WORD, "is_shared ? slot_status{now.generation, slot_state::published, left}",
-                "is_shared ? slot_status{now.generation, slot_state::published, kernel_holder}")),
+           edit(WORD, "slot_status{now.generation, slot_state::published, left}",
+                "slot_status{now.generation, slot_state::published, kernel_holder}")),
     Mutant("recovery: does not count", "pool", "one_death one_death_n1",
            edit(RECOVERY, "slots.came_back(done.freed + done.resting);", "")),
     Mutant("recovery: says free before it has cleaned", "pool", "one_death one_death_n1",
