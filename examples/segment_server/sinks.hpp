@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <zcpool/sink/automatic.hpp>
 #include <zcpool/sink/lending.hpp>
 #include <zcpool/sink/pipe_pool.hpp>
 #include <zcpool/sink/piped.hpp>
@@ -77,11 +78,23 @@ private:
     std::unique_ptr<zcpool::sink::pipe_pool> pipes_ = std::make_unique<zcpool::sink::pipe_pool>();
 };
 
+template <>
+class sink_maker<zcpool::sink::automatic> {
+public:
+    [[nodiscard]] zcpool::sink::automatic operator()(int socket) const noexcept {
+        return zcpool::sink::automatic{socket, {.pipes = pipes_.get()}};
+    }
+
+private:
+    std::unique_ptr<zcpool::sink::pipe_pool> pipes_ = std::make_unique<zcpool::sink::pipe_pool>();
+};
+
 using sinks = std::tuple<named_sink<"write", zcpool::sink::write>,        //
                          named_sink<"sendfile", zcpool::sink::sendfile>,  //
                          named_sink<"splice", zcpool::sink::splice>,      //
                          named_sink<"vmsplice", zcpool::sink::vmsplice>,  //
-                         named_sink<"zerocopy", zcpool::sink::zerocopy>>;
+                         named_sink<"zerocopy", zcpool::sink::zerocopy>,  //
+                         named_sink<"automatic", zcpool::sink::automatic>>;
 
 /// The names of all sinks.
 [[nodiscard]] inline std::vector<std::string> sink_names() {

@@ -22,6 +22,7 @@
 #include <zcpool/pool/slot_event.hpp>
 #include <zcpool/pool/slot_watch.hpp>
 #include <zcpool/pool/stats.hpp>
+#include <zcpool/sink/automatic.hpp>
 #include <zcpool/sink/linger_list.hpp>
 #include <zcpool/sink/pipe_pool.hpp>
 #include <zcpool/sink/sendfile.hpp>

@@ -34,6 +34,9 @@ TEST_CASE("audit: says what each process has of each class", "[ipc]") {
         CHECK(found.processes[1].who.pid == static_cast<std::uint32_t>(::getpid()));
         CHECK(found.processes[2].state == process_state::free);
     }
+    // One that is not this process.
+    REQUIRE(zcpool::pool_sharing::registry(zcpool::pool_sharing::core_of(pool)).join({4'711, 1}));
+    CHECK(zcpool::ipc::audit(pool).processes[2].who.pid == 4'711);
     // A forked child sees nothing of it.
     CHECK(status_of([&] { return static_cast<int>(zcpool::ipc::audit(pool).class_count); }) == 0);
 }

@@ -76,11 +76,33 @@ TEST_CASE("depot: without room a magazine stays where it is; there is room again
         CHECK(f.first.count() == 6);
         CHECK(f.tested.slots() == 6);
         std::array<slot_record*, magazine_capacity> into{};
-        CHECK(f.tested.take_out(into) == 3);
-        CHECK(f.tested.take_out(into) == 3);
+        for (std::size_t from : {3U, 0U}) {
+            REQUIRE(f.tested.take_out(into) == 3);
+            for (std::size_t i = 0; i < 3; ++i) {
+                CHECK(into[i] == &f.records[from + 2 - i]);
+            }
+        }
         CHECK(f.tested.take_out(into) == 0);
         CHECK(f.first.take_out(into) == 3);
         CHECK(f.first.take_out(into) == 3);
+    }
+}
+
+TEST_CASE("depot: no magazine is lost when they go round", "[pool]") {
+    fixture f;
+    for (int round = 0; round < 10; ++round) {
+        for (std::size_t from = 0; from < 12; from += 3) {
+            f.release(f.first, from);
+        }
+        for (int i = 0; i < 2; ++i) {
+            REQUIRE(f.tested.refill(f.second));
+            for (int slots = 0; slots < 3; ++slots) {
+                REQUIRE(f.second.acquire() != nullptr);
+            }
+        }
+        CHECK_FALSE(f.tested.refill(f.second));
+        std::array<slot_record*, magazine_capacity> into{};
+        CHECK(f.first.take_out(into) + f.first.take_out(into) == 6);
     }
 }
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <sys/sysinfo.h>
+
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <string_view>
+#include <system_error>
 
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
@@ -32,6 +36,18 @@ TEST_CASE("option_checks: a class table of a stranger is refused in words", "[po
     const auto layout = zcpool::checked_layout(classes, {.slots = {1, 1}}, {}, report);
     CHECK(layout.error() == errc::invalid_options);
     CHECK(std::string_view{report.text}.find("must increase") != std::string_view::npos);
+}
+
+TEST_CASE("option_checks: as much memory as the machine has is too much, a byte less is not",
+          "[pool]") {
+    struct sysinfo system{};
+    REQUIRE(::sysinfo(&system) == 0);
+    const auto total = static_cast<std::size_t>(system.totalram + system.totalswap) *
+                       static_cast<std::size_t>(system.mem_unit);
+    creation_report report;
+    CHECK(zcpool::check_memory(total, report).error() == std::errc::not_enough_memory);
+    CHECK(std::string_view{report.text}.find("fewer slots") != std::string_view::npos);
+    CHECK(zcpool::check_memory(total - 1, report).has_value());
 }
 
 TEST_CASE("option_checks: a machine that does not tell its memory is no reason to refuse",

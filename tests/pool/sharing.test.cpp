@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <span>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -133,6 +139,36 @@ TEST_CASE("sharing: where pages cannot be replaced the dead could not be recover
         CHECK_FALSE(pool->report().shared);
         CHECK(pool->try_acquire(1));
     }
+}
+
+TEST_CASE("sharing: a trial that is cut short leaves no slot without pages", "[pool]") {
+    const auto is_resident = [](const zcpool::buffer& each) {
+        std::vector<unsigned char> pages(each.capacity() / zcpool::page_size);
+        REQUIRE(::mincore(const_cast<std::byte*>(each.data()), each.capacity(), pages.data()) == 0);
+        return std::all_of(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; });
+    };
+    int cut_short = 0;
+    for (long i = 0;; ++i) {
+        REQUIRE(i < 200);
+        faults broken;
+        broken.fail_call(i, EAGAIN);
+        const auto pool =
+            small_pool::create({.slots = {2, 1}, .locking = zcpool::lock_policy::none});
+        if (faults::calls() <= i) {
+            break;
+        }
+        broken.fail_call(-1, 0);
+        if (!pool) {
+            continue;
+        }
+        const auto files = pool->share();
+        cut_short += files ? 0 : 1;
+        std::vector<zcpool::buffer> taken(3);
+        REQUIRE(pool->acquire_many(1, std::span{taken}.first(2)) == 2);
+        REQUIRE((taken[2] = pool->try_acquire(64_KiB)));
+        CHECK(std::all_of(taken.begin(), taken.end(), is_resident));
+    }
+    CHECK(cut_short >= 4);  // the pipe, filling it, punching, populating: of each class
 }
 
 TEST_CASE("sharing: a closed pool is not shared any more", "[pool]") {

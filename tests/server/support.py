@@ -25,7 +25,7 @@ LADDER = os.environ.get("LADDER", "")
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 
 # Every way of serving that --sink and --mode can name.
-SINKS = ("write", "sendfile", "splice", "vmsplice", "zerocopy")
+SINKS = ("write", "sendfile", "splice", "vmsplice", "zerocopy", "automatic")
 WAYS = (*(["--sink", sink] for sink in SINKS), ["--mode", "naive"])
 
 LIBC = ctypes.CDLL(None)

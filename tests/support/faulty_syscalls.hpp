@@ -241,6 +241,9 @@ struct faulty_kernel : zcpool::sys::kernel {
         return faults::strikes(faults::pipe_error_) ? -1 : real::pipe2(ends, flags);
     }
     static ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
+        if (faults::files_end_.load()) {
+            return 0;
+        }
         return faults::strikes() ? -1 : real::read(fd, into, bytes);
     }
     static ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept {

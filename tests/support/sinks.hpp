@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <zcpool/sink/automatic.hpp>
 #include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/splice.hpp>
 #include <zcpool/sink/vmsplice.hpp>
@@ -25,6 +26,12 @@ using lending_vmsplice = lending<zcpool::sink::vmsplice>;
 
 using lending_zerocopy = lending<zcpool::sink::zerocopy>;
 
+/// The one that chooses, when lending is always worth it.
+struct lending_automatic : zcpool::sink::automatic {
+    explicit lending_automatic(int fd)
+        : zcpool::sink::automatic(fd, {.copy_below = 0, .lend_after = 0}) {}
+};
+
 /// Flushes until the sink is done, blocked or has failed; ten seconds at most while the kernel
 /// still holds memory.
 template <class Sink>
@@ -41,8 +48,9 @@ zcpool::sink::state settle(Sink& out) {
 
 #define PLAIN_SINKS                                                                                \
     zcpool::sink::write, zcpool::sink::sendfile, zcpool::sink::splice, zcpool::sink::vmsplice,     \
-        zcpool::sink::zerocopy
+        zcpool::sink::zerocopy, zcpool::sink::automatic
 /// Those without a receipt.
 #define LENDING_SINKS                                                                              \
-    zcpool_test::lending_sendfile, zcpool_test::lending_splice, zcpool_test::lending_vmsplice
+    zcpool_test::lending_sendfile, zcpool_test::lending_splice, zcpool_test::lending_vmsplice,     \
+        zcpool_test::lending_automatic
 #define ALL_SINKS PLAIN_SINKS, LENDING_SINKS, zcpool_test::lending_zerocopy

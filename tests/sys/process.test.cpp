@@ -51,6 +51,9 @@ TEST_CASE("process: the start time of nobody is an error", "[sys]") {
     CHECK(sys::start_time_of(0).error() == system_error(EACCES));
     broken.fail_call(1, EIO);
     CHECK(sys::start_time_of(0).error() == system_error(EIO));
+    broken.fail_call(-1, 0);
+    faults::end_files();
+    CHECK(sys::start_time_of(0).error() == system_error(EIO));  // an answer without a start time
     CHECK(before == held{});
 }
 
@@ -80,6 +83,21 @@ TEST_CASE("process: its descriptor is readable when it has died, not when it has
     CHECK(sys::poll_readable(entries, 0).error() == system_error(ENOMEM));
     broken.fail_call(0, EMFILE);
     CHECK(sys::open_process(::getpid()).error() == system_error(EMFILE));
+}
+
+TEST_CASE("process: its namespaces have numbers; before Linux 5.6 there is one time for all",
+          "[sys]") {
+    const auto own = sys::own_namespaces().value();
+    CHECK(own.pid != 0);
+    CHECK(own.pid != own.time);
+    CHECK(sys::own_namespaces().value() == own);
+    faults broken;
+    broken.fail_call(2, ENOENT);
+    CHECK(sys::own_namespaces().value() == sys::process_namespaces{own.pid, 0});
+    broken.fail_call(2, EACCES);
+    CHECK(sys::own_namespaces().error() == system_error(EACCES));
+    broken.fail_call(0, ENOENT);
+    CHECK(sys::own_namespaces().error() == system_error(ENOENT));
 }
 
 }  // namespace

@@ -165,10 +165,7 @@ private:
     // EPOLLERR is how the kernel says that it has let go of memory, to sinks that wait for it. A
     // connection that broke shows as EPOLLHUP, too.
     [[nodiscard]] static constexpr bool awaits_notifications() noexcept {
-        if constexpr (requires { Origin::sink_type::receipts; }) {
-            return Origin::sink_type::receipts == zcpool::sink::receipt::notified;
-        }
-        return false;
+        return requires(const connection& self) { self.sink_.in_flight(); };
     }
 
     // A peer that takes what the kernel has makes progress, though the sink has nothing to do.

@@ -154,9 +154,9 @@ public:
         return in_pool() ? record().copied_sends.load(memory_order_relaxed) : 0;
     }
 
-    /// Counts a send of the slot's content by copying.
+    /// Counts a send of the slot's content by copying, where it could be lent one day.
     void count_copied_send() const noexcept {
-        if (in_pool()) {
+        if (in_pool() && record().core->lends()) {
             // relaxed: a hint for what is cheaper.
             record().copied_sends.fetch_add(1, memory_order_relaxed);
         }

@@ -161,6 +161,9 @@ public:
                slabs_[to_number(record.size_class)].lend(record, me_);
     }
 
+    /// Whether its slots may ever be lent.
+    [[nodiscard]] bool lends() const noexcept { return lending_ != lending::never; }
+
     /// Counts bytes of a slot that a sink without a receipt had to copy.
     void count_copied(const slot_record& record, std::size_t bytes) noexcept {
         add(slabs_[to_number(record.size_class)].counters().copied_bytes, bytes);

@@ -6,6 +6,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -22,6 +23,20 @@ namespace zcpool::sink {
 
 /// Parts of one gathered call. More would not make a call cheaper, and the list lives on the stack.
 inline constexpr std::size_t parts_a_call = 64;
+
+/// How many slices from the front on go out by one gathered call: the first one, and those behind
+/// it up to the first for which `goes_otherwise` is true.
+///
+/// Expects: not empty.
+template <class Predicate>
+[[nodiscard]] std::size_t run_length(const chain& queue, Predicate&& goes_otherwise) noexcept {
+    const std::size_t most = std::min(queue.slice_count(), parts_a_call);
+    std::size_t count = 1;
+    while (count < most && !goes_otherwise(queue.slices()[count])) {
+        ++count;
+    }
+    return count;
+}
 
 /// Copies the first slices of a chain into a descriptor with one call.
 ///

@@ -61,11 +61,12 @@ protected:
     /// Copies the front slice and those behind it that would be copied anyway. `fallback` bytes of
     /// the front slice should have been lent.
     [[nodiscard]] result<std::size_t> copy_run(std::size_t fallback) noexcept {
-        std::size_t count = 1;
-        while (count < queue_.slice_count() && count < parts_a_call &&
-               !wants_lending(queue_.slices()[count])) {
-            ++count;
-        }
+        return copy(run_length(queue_, [this](const slice& each) { return wants_lending(each); }),
+                    fallback);
+    }
+
+    /// Copies the first `count` slices; `fallback` as in copy_run().
+    [[nodiscard]] result<std::size_t> copy(std::size_t count, std::size_t fallback) noexcept {
         auto sent = copy_out(fd_, is_socket_, queue_, count);
         ++stats_.calls;
         if (sent) {

@@ -4,9 +4,13 @@
 // Out through a pipe: page references go into the pipe, and from there to the descriptor. What the
 // sinks that do so have in common; they differ in how references get into the pipe.
 
+#include <sys/uio.h>
+
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -78,9 +82,16 @@ protected:
     /// and returns their bytes: 0 when the front slice may not be lent.
     template <class Fill>
     state flush_through(Fill&& fill) noexcept {
+        return flush_through(fill, [this] { return copy_run(0); });
+    }
+
+    /// Likewise; `otherwise` moves the front slice when it is not to be lent.
+    template <class Fill, class Otherwise>
+    state flush_through(Fill&& fill, Otherwise&& otherwise) noexcept {
         state answer = state::done;
         while (!queue_.empty() && answer == state::done) {
-            const auto sent = move_some(fill);
+            const bool by_pipe = in_pipe_ != 0 || wants_lending(queue_.front());
+            const auto sent = by_pipe ? move_some(fill) : otherwise();
             if (sent) {
                 queue_.consume(*sent);
             } else {
@@ -94,6 +105,31 @@ protected:
             pipes_->give_back(std::move(pipe_));
         }
         return answer;
+    }
+
+    /// Puts references to the first slices, taken from their addresses, into the pipe with one
+    /// call. Returns: their bytes, 0 when the front slice may not be lent.
+    [[nodiscard]] result<std::size_t> fill_from_addresses() noexcept {
+        std::array<iovec, parts_a_call> parts;
+        std::size_t count = 0;
+        std::size_t pages_left = room_in_pages();
+        for (const slice& each : queue_.slices()) {
+            if (count == parts.size() || pages_left == 0 || !wants_lending(each) || !each.lend()) {
+                break;
+            }
+            parts[count++] = {const_cast<std::byte*>(each.data()), each.size()};
+            const std::size_t pages = pages_of(each);
+            pages_left -= pages < pages_left ? pages : pages_left;
+        }
+        if (count == 0) {
+            return 0;
+        }
+        auto filled = pipe().fill_from(std::span{parts}.first(count));
+        ++stats_.calls;
+        if (!filled && would_block(filled.error())) {
+            return 0;
+        }
+        return filled;
     }
 
     /// Pages that the empty pipe holds references to.
@@ -111,9 +147,6 @@ private:
     template <class Fill>
     [[nodiscard]] result<std::size_t> move_some(Fill& fill) noexcept {
         if (in_pipe_ == 0) {
-            if (!wants_lending(queue_.front())) {
-                return copy_run(0);
-            }
             if (!has_pipe()) {
                 return copy_run(queue_.front().size());
             }

@@ -7,18 +7,8 @@
 // marked as lent first, and its pages are replaced before the next owner writes to it.
 // Source: vmsplice(2). SPLICE_F_GIFT is never used: the pages remain the pool's.
 
-#include <sys/uio.h>
-
-#include <array>
-#include <cstddef>
-#include <span>
-
-#include <zcpool/base/result.hpp>
-#include <zcpool/chain/slice.hpp>
-#include <zcpool/sink/gather.hpp>
 #include <zcpool/sink/piped.hpp>
 #include <zcpool/sink/sink.hpp>
-#include <zcpool/sys/pipe.hpp>
 
 namespace zcpool::sink {
 
@@ -42,31 +32,7 @@ public:
     /// Complexity: two system calls for each pipe full of lent slices, 64 at most, and one for each
     /// run of copied ones.
     state flush() noexcept {
-        return flush_through([this] { return fill(); });
-    }
-
-private:
-    [[nodiscard]] result<std::size_t> fill() noexcept {
-        std::array<iovec, parts_a_call> parts;
-        std::size_t count = 0;
-        std::size_t pages_left = room_in_pages();
-        for (const slice& each : queue_.slices()) {
-            if (count == parts.size() || pages_left == 0 || !wants_lending(each) || !each.lend()) {
-                break;
-            }
-            parts[count++] = {const_cast<std::byte*>(each.data()), each.size()};
-            const std::size_t pages = pages_of(each);
-            pages_left -= pages < pages_left ? pages : pages_left;
-        }
-        if (count == 0) {
-            return 0;
-        }
-        auto filled = pipe().fill_from(std::span{parts}.first(count));
-        ++stats_.calls;
-        if (!filled && would_block(filled.error())) {
-            return 0;
-        }
-        return filled;
+        return flush_through([this] { return fill_from_addresses(); });
     }
 };
 

@@ -124,11 +124,8 @@ private:
         if (!has_session()) {
             return copy_run(queue_.front().size());
         }
-        std::size_t count = 1;
-        while (count < queue_.slice_count() && count < parts_a_call &&
-               wants_reference(queue_.slices()[count])) {
-            ++count;
-        }
+        const std::size_t count =
+            run_length(queue_, [this](const slice& each) { return !wants_reference(each); });
         auto sent = session_->send(queue_, count);
         ++stats_.calls;
         if (sent) {
@@ -143,11 +140,8 @@ private:
     /// Copies the front slice and those behind it that would be copied anyway. `fallback` bytes of
     /// the front slice should have been sent by reference.
     [[nodiscard]] result<std::size_t> copy_run(std::size_t fallback) noexcept {
-        std::size_t count = 1;
-        while (count < queue_.slice_count() && count < parts_a_call &&
-               !wants_reference(queue_.slices()[count])) {
-            ++count;
-        }
+        const std::size_t count =
+            run_length(queue_, [this](const slice& each) { return wants_reference(each); });
         auto sent = copy_out(fd_, is_socket_, queue_, count);
         ++stats_.calls;
         if (sent) {

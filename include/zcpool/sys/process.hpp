@@ -119,7 +119,6 @@ struct process_namespaces {
                                                int milliseconds) noexcept {
     for (pollfd& each : entries) {
         each.events = POLLIN;
-        each.revents = 0;
     }
     return call([&] { return provider::poll(entries.data(), entries.size(), milliseconds); });
 }
