@@ -22,11 +22,11 @@ END
 }
 
 # What each command needs, as Debian packages. `llhttp` stands for either package that has it.
-build_packages="g++ cmake ninja-build python3 libfmt-dev libcli11-dev llhttp"
+build_packages="g++ cmake ninja-build python3 libfmt-dev libcli11-dev llhttp liburing-dev"
 media_packages="ffmpeg util-linux"
 drive_packages="wrk curl iproute2 procps"
-test_packages="catch2 libbenchmark-dev relacy-dev strace git valgrind liburing-dev"
-bench_packages="libbenchmark-dev strace liburing-dev"
+test_packages="catch2 libbenchmark-dev relacy-dev strace git valgrind"
+bench_packages="libbenchmark-dev strace"
 # What the benchmarks measure beside. Without one of these they say what they leave out.
 peer_packages="pkg-config nginx libboost-dev libgoogle-perftools-dev libmimalloc-dev
   libjemalloc-dev libtbb-dev dpdk-dev libavutil-dev libconcurrentqueue-dev libatomic-queue-dev

@@ -82,6 +82,10 @@ class Server:
             self.process.wait()
         self.process.stdout.close()
 
+    def has_sink(self, name):
+        """Whether it sends as it was told; if not, it has said why."""
+        return any(each.startswith("info{") and f'sink="{name}"' in each for each in self.metrics())
+
     def metrics(self):
         connection = http.client.HTTPConnection(self.address, timeout=10)
         connection.request("GET", "/metrics")
@@ -156,9 +160,11 @@ def drive(server, script, core, seconds):
 
 
 def measure(program, ladder, script, options):
-    """Checks, warms up and drives one way of serving."""
+    """Checks, warms up and drives one way of serving. Returns: nothing where it cannot be had."""
     server_core, load_core = cores()
     with Server(program, ladder, server_core, options) as server:
+        if "--sink" in options and not server.has_sink(options[-1]):
+            return None
         checked = check_every_byte(server, ladder)
         drive(server, script, load_core, 1)
         return drive(server, script, load_core, SECONDS), checked
@@ -216,8 +222,10 @@ def main():
         script.write_text(MIX % ", ".join(f'"{path}"' for path in paths), encoding="ascii")
         for name, options in ways:
             print(f"... {name}", file=sys.stderr)
-            row, checked = measure(program, ladder, script, [*common, *options])
-            rows.append((name, row))
+            measured = measure(program, ladder, script, [*common, *options])
+            if measured:
+                row, checked = measured
+                rows.append((name, row))
 
     print(f"\nAn HLS ladder ({len(paths)} playlists and segments, MPEG-TS and fMP4) to "
           f"{CONNECTIONS} connections of wrk, {SECONDS} s each;\nthe server on one core, wrk on "

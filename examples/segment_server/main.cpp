@@ -3,7 +3,9 @@
 
 #include <cstdio>
 #include <deque>
+#include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -44,8 +46,35 @@ int serve_naively(frame& parts) {
         [&](worker_counters& mine) { return naive_origin{parts.root, mine, parts.report}; });
 }
 
+// What the system did not give, and where to ask for it.
+std::string explain(std::error_code why) {
+    const std::string_view remedy =
+        why == std::errc::operation_not_permitted
+            ? "allow it: sysctl kernel.io_uring_disabled=0, and io_uring_* in the seccomp filter"
+        : why == std::errc::not_enough_memory
+            ? "raise the limit of locked memory: ulimit -l, LimitMEMLOCK="
+            : "this kernel, or the seccomp filter, has none";
+    return fmt::format("io_uring: {}; {}", why.message(), remedy);
+}
+
+// Says that another thing than was asked for serves, once here and in /metrics.
+void substitute(frame& parts, std::string option, std::string asked, std::string used,
+                std::error_code why) {
+    fmt::print(stderr, "segment_server: --{} {}: {}. Goes on with {}\n", option, asked,
+               explain(why), used);
+    parts.report.substitutions.push_back(
+        {std::move(option), std::move(asked), std::move(used), why.message()});
+}
+
 template <class Named>
 int serve_from_pool(frame& parts) {
+    using sink_type = typename Named::type;
+    auto makers = make_sink_makers<sink_type>(parts.values.threads);
+    if (!makers) {
+        substitute(parts, "sink", parts.values.sink, "write", makers.error());
+        parts.report.sink = "write";
+        return serve_from_pool<write_sink>(parts);
+    }
     auto wanted = divide(parts.values.pool_bytes);
     wanted.lending = Named::needs_lending ? zcpool::lending::cached : zcpool::lending::never;
     wanted.locking = parts.values.locking;
@@ -62,9 +91,10 @@ int serve_from_pool(frame& parts) {
     segment_store store{parts.root, *pool};
     parts.report.pool = *pool;
     parts.report.cache = &store.cache();
+    auto next = makers->begin();
     return serve(parts.values, std::move(parts.listeners), parts.quota, parts.counters,
                  [&](worker_counters& mine) {
-                     return pool_origin<typename Named::type>{store, mine, parts.report};
+                     return pool_origin<sink_type>{store, mine, parts.report, std::move(*next++)};
                  });
 }
 

@@ -96,6 +96,16 @@ CLI::Validator whole_number(std::string name, std::uint64_t low, std::uint64_t h
                           fmt::format("{}..{}", low, high)};
 }
 
+std::string check_liburing(std::string& name) {
+    if (SEGMENT_SERVER_URING || name != "uring") {
+        return {};
+    }
+    return fmt::format(
+        "{}: this build has no io_uring; install liburing (Debian: liburing-dev) and build again, "
+        "beginning with cmake --fresh",
+        name);
+}
+
 std::string check_congestion(std::string& name) {
     zcpool::sys::unique_fd probe{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     if (!probe || ::setsockopt(probe.get(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
@@ -166,6 +176,7 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
     app.add_option("--listen", values.listen, "HOST:PORT; port 0 lets the system choose")
         ->capture_default_str();
     app.add_option("--sink", values.sink, "how bytes leave")
+        ->check(CLI::Validator{check_liburing, ""})
         ->check(CLI::IsMember(sinks))
         ->capture_default_str();
     app.add_option("--mode", values.mode, "pool, or naive: a buffer a response, filled and copied")

@@ -2,6 +2,7 @@
 #pragma once
 
 // The ways out that --sink can name. A new one is a line in `sinks`.
+// SEGMENT_SERVER_URING says whether the build has liburing.
 
 #include <algorithm>
 #include <array>
@@ -13,8 +14,10 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include <zcpool/base/result.hpp>
 #include <zcpool/sink/automatic.hpp>
 #include <zcpool/sink/lending.hpp>
 #include <zcpool/sink/pipe_pool.hpp>
@@ -25,6 +28,10 @@
 #include <zcpool/sink/vmsplice.hpp>
 #include <zcpool/sink/write.hpp>
 #include <zcpool/sink/zerocopy.hpp>
+#if SEGMENT_SERVER_URING
+#include <zcpool/sink/send_ring.hpp>
+#include <zcpool/sink/uring.hpp>
+#endif
 
 namespace segment_server {
 
@@ -57,6 +64,7 @@ inline constexpr std::uint32_t copies_before_lending = 16;
 template <class Sink>
 class sink_maker {
 public:
+    [[nodiscard]] static zcpool::result<sink_maker> create() { return sink_maker{}; }
     [[nodiscard]] Sink operator()(int socket) const noexcept {
         if constexpr (std::is_constructible_v<Sink, int, zcpool::sink::lending_options>) {
             return Sink{socket, {.copies_first = copies_before_lending}};
@@ -70,6 +78,7 @@ public:
 template <std::derived_from<zcpool::sink::piped_outbox> Sink>
 class sink_maker<Sink> {
 public:
+    [[nodiscard]] static zcpool::result<sink_maker> create() { return sink_maker{}; }
     [[nodiscard]] Sink operator()(int socket) const noexcept {
         return Sink{socket, {.copies_first = copies_before_lending, .pipes = pipes_.get()}};
     }
@@ -81,6 +90,7 @@ private:
 template <>
 class sink_maker<zcpool::sink::automatic> {
 public:
+    [[nodiscard]] static zcpool::result<sink_maker> create() { return sink_maker{}; }
     [[nodiscard]] zcpool::sink::automatic operator()(int socket) const noexcept {
         return zcpool::sink::automatic{socket, {.pipes = pipes_.get()}};
     }
@@ -89,14 +99,61 @@ private:
     std::unique_ptr<zcpool::sink::pipe_pool> pipes_ = std::make_unique<zcpool::sink::pipe_pool>();
 };
 
-using sinks = std::tuple<named_sink<"write", zcpool::sink::write>,        //
+#if SEGMENT_SERVER_URING
+/// Connections of a loop send through one ring.
+template <>
+class sink_maker<zcpool::sink::uring> {
+public:
+    /// Errors: those of send_ring::create: EPERM and ENOSYS where io_uring is forbidden or missing.
+    [[nodiscard]] static zcpool::result<sink_maker> create() {
+        auto ring = zcpool::sink::send_ring::create(entries);
+        if (!ring) {
+            return std::unexpected{ring.error()};
+        }
+        return sink_maker{std::move(*ring)};
+    }
+    [[nodiscard]] zcpool::sink::uring operator()(int socket) const noexcept {
+        return zcpool::sink::uring{socket, *ring_};
+    }
+    /// What the loop has to watch.
+    [[nodiscard]] zcpool::sink::send_ring& ring() const noexcept { return *ring_; }
+
+private:
+    static constexpr unsigned entries = 256;
+
+    explicit sink_maker(std::unique_ptr<zcpool::sink::send_ring> ring) noexcept
+        : ring_(std::move(ring)) {}
+
+    std::unique_ptr<zcpool::sink::send_ring> ring_;
+};
+#endif
+
+using write_sink = named_sink<"write", zcpool::sink::write>;
+using sinks = std::tuple<write_sink,                                      //
                          named_sink<"sendfile", zcpool::sink::sendfile>,  //
                          named_sink<"splice", zcpool::sink::splice>,      //
                          named_sink<"vmsplice", zcpool::sink::vmsplice>,  //
+#if SEGMENT_SERVER_URING
+                         named_sink<"uring", zcpool::sink::uring>,  //
+#endif
                          named_sink<"zerocopy", zcpool::sink::zerocopy>,  //
                          named_sink<"automatic", zcpool::sink::automatic>>;
 
-/// The names of all sinks.
+/// The makers for so many event loops: all of them, or none and the reason.
+template <class Sink>
+[[nodiscard]] zcpool::result<std::vector<sink_maker<Sink>>> make_sink_makers(unsigned loops) {
+    std::vector<sink_maker<Sink>> makers;
+    for (unsigned i = 0; i < loops; ++i) {
+        auto made = sink_maker<Sink>::create();
+        if (!made) {
+            return std::unexpected{made.error()};
+        }
+        makers.push_back(std::move(*made));
+    }
+    return makers;
+}
+
+/// The names of all sinks that this build has.
 [[nodiscard]] inline std::vector<std::string> sink_names() {
     return []<class... Named>(std::tuple<Named...>*) {
         return std::vector<std::string>{std::string{Named::name}...};

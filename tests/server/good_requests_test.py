@@ -230,6 +230,18 @@ class GoodRequests(Case):
                 self.assertTrue(reader.response().body == expected, path)
 
     @in_each_way
+    def test_more_requests_than_fit_while_the_kernel_holds_what_was_sent(self, server):
+        body = os.urandom(50_000)
+        self.write("medium.ts", body)
+        time.sleep(0.05)
+        times = 500  # twice what a connection's input has room for
+        with server.connect(receive_buffer=65536) as client:
+            client.sendall(make_request("/medium.ts") * times)
+            reader = Reader(client)
+            for _ in range(times):
+                self.assertTrue(reader.response().body == body)
+
+    @in_each_way
     def test_half_closed_client_gets_its_answers(self, server):
         with server.connect() as client:
             client.sendall(make_request("/big.ts") * 2)

@@ -8,6 +8,7 @@ cmake/ladder.sh).
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import select
@@ -24,11 +25,28 @@ LADDER = os.environ.get("LADDER", "")
 # Sanitizers make everything slower; time limits grow with it.
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 
-# Every way of serving that --sink and --mode can name.
-SINKS = ("write", "sendfile", "splice", "vmsplice", "zerocopy", "automatic")
-WAYS = (*(["--sink", sink] for sink in SINKS), ["--mode", "naive"])
+LIBC = ctypes.CDLL(None, use_errno=True)
 
-LIBC = ctypes.CDLL(None)
+
+def has_io_uring():
+    """Whether this process may have an io_uring: the setup fails for its arguments, not before."""
+    io_uring_setup = 425
+    return LIBC.syscall(io_uring_setup, 0, None) != 0 and ctypes.get_errno() in (errno.EINVAL,
+                                                                                 errno.EFAULT)
+
+
+def sinks_of(program):
+    """The names that --sink can have, from the program itself."""
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
+    return re.search(r"--sink\s[^{]*\{([^}]*)\}", done.stdout).group(1).split(",")
+
+
+# Every way of serving that --sink and --mode can name, as far as this system has them.
+ALL_SINKS = sinks_of(PROGRAM) if PROGRAM else []
+URING_IS_BUILT = "uring" in ALL_SINKS
+HAS_URING = URING_IS_BUILT and has_io_uring()
+SINKS = [sink for sink in ALL_SINKS if sink != "uring" or HAS_URING]
+WAYS = (*(["--sink", sink] for sink in SINKS), ["--mode", "naive"])
 
 
 def die_with_parent():

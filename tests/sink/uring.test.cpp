@@ -122,6 +122,52 @@ TEST_CASE("uring: large slices go by reference over TCP, and are kept until the 
     CHECK(read_exactly(link.peer.get(), 300) == pattern(300, 2));
 }
 
+TEST_CASE("uring: the ring announces completions to whoever flushes the sink", "[sink]") {
+    NEED_RING();
+    const auto pool = make_pool({.slots = {4, 4}});
+    connection link = tcp_pair();
+    connection other_link = tcp_pair();
+    std::vector<void*> told;
+    const auto listen = [&] {
+        told.clear();
+        test_ring()->announce([&](void* owner) { told.push_back(owner); });
+    };
+    listen();
+    ring_sink other{other_link.ours.get()};
+    other.set_owner(&other);
+    {
+        ring_sink out{link.ours.get()};
+        if (out.refusal()) {
+            SKIP("SENDMSG_ZC is Linux 6.1");
+        }
+        out.set_owner(&out);
+        out.push(make_slice(pool, 60'000, 1));
+        CHECK(out.flush() == sink::state::pending);
+        CHECK(out.in_flight() == 1);
+        listen();
+        CHECK(told.empty());  // the result, which its own flush took in
+        CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+        for (int i = 0; i < 10'000 && test_ring()->in_flight() != 0; ++i) {
+            ::usleep(1'000);
+            CHECK(other.flush() == sink::state::done);  // hears for both
+        }
+        CHECK(out.in_flight() == 0);
+        test_ring()->announce([&](void* owner) {
+            told.push_back(owner);
+            CHECK(out.flush() == sink::state::done);
+        });
+        CHECK(told == std::vector<void*>{&out});
+        listen();
+        CHECK(told.empty());
+        out.push(make_slice(pool, 60'000, 2));
+        CHECK(out.flush() == sink::state::pending);
+    }
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 2));
+    CHECK(wait_for_ring());
+    listen();
+    CHECK(told.empty());  // there is nobody any more
+}
+
 TEST_CASE("uring: where it cannot refer it copies, and says why", "[sink]") {
     NEED_RING();
     const auto pool = make_pool({.slots = {4, 4}});

@@ -70,6 +70,13 @@ public:
 
     [[nodiscard]] int fd() const noexcept { return socket_.get(); }
 
+    /// Who is to be told by the sink's ring, if it has one, that run() has something to do.
+    void set_owner(void* owner) noexcept {
+        if constexpr (requires { sink_.set_owner(owner); }) {
+            sink_.set_owner(owner);
+        }
+    }
+
     /// Does all there is to do. `events`: what epoll said; 0 to just look.
     [[nodiscard]] fate run(std::uint32_t events, moment now) {
         if ((events & EPOLLHUP) != 0 || ((events & EPOLLERR) != 0 && !awaits_notifications())) {
@@ -89,7 +96,7 @@ public:
             if (answer_what_has_arrived()) {
                 continue;
             }
-            if (!readable_) {
+            if (!readable_ || filled_ == capacity_) {
                 return rest(now);
             }
             if (!receive()) {

@@ -44,6 +44,9 @@ public:
           drain_time_(drain_time) {
         watch(listener_.get(), EPOLLIN, &listener_);
         watch(wake_.get(), EPOLLIN, &wake_);
+        if constexpr (sends_through_ring) {
+            watch(origin_.sinks().ring().fd(), EPOLLIN, &origin_);
+        }
     }
     event_loop(const event_loop&) = delete;
     event_loop& operator=(const event_loop&) = delete;
@@ -69,6 +72,7 @@ public:
             if (now_ >= next_tick_) {
                 tick();
             }
+            attend_ring();
             if (draining_ && now_ >= drain_deadline_) {
                 return cut_off();
             }
@@ -91,6 +95,7 @@ private:
         typename std::list<entry>::iterator position;
     };
 
+    static constexpr bool sends_through_ring = requires(Origin& origin) { origin.sinks().ring(); };
     static constexpr moment tick_time{50};
     static constexpr int accepts_a_turn = 64;
     // Above the limit so many may still wait for their 503; what is above that is closed at once.
@@ -127,9 +132,22 @@ private:
             eventfd_t ignored = 0;
             ::eventfd_read(wake_.get(), &ignored);
             is_told_to_drain_ = true;
-        } else {
+        } else if (event.data.ptr != &origin_) {  // the ring's turn comes after all others
             auto& one = *static_cast<entry*>(event.data.ptr);
             settle(one, one.served.run(event.events, now_));
+        }
+    }
+
+    // Last in a turn: connections that this closes may have events in it, and whatever ran before
+    // may have taken in what completed for others.
+    void attend_ring() {
+        if constexpr (sends_through_ring) {
+            auto& ring = origin_.sinks().ring();
+            ring.reap();
+            ring.announce([this](void* owner) {
+                auto& one = *static_cast<entry*>(owner);
+                settle(one, one.served.run(0, now_));
+            });
         }
     }
 
@@ -192,6 +210,7 @@ private:
         connections_.emplace_front(std::move(socket), origin_, limits_, now_);
         entry& one = connections_.front();
         one.position = connections_.begin();
+        one.served.set_owner(&one);
         origin_.counters().connections_accepted.add(1);
         if (open > quota_.limit()) {
             origin_.counters().connections_refused.add(1);

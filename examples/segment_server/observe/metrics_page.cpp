@@ -85,6 +85,14 @@ void write_server(exposition& out, const server_report& report) {
     out.sample(fmt::format("{{mode=\"{}\",sink=\"{}\",threads=\"{}\"}}", report.mode, report.sink,
                            report.workers->size()),
                1);
+    if (!report.substitutions.empty()) {
+        out.family("substitutions", "gauge", "Options that could not be had, and what serves.");
+        for (const auto& each : report.substitutions) {
+            out.sample(fmt::format("{{option=\"{}\",asked=\"{}\",used=\"{}\",reason=\"{}\"}}",
+                                   each.option, each.asked, each.used, each.reason),
+                       1);
+        }
+    }
     out.single("connections", "gauge", "Connections that are open.", report.quota->open());
     out.single("connections_limit", "gauge", "How many there may be.", report.quota->limit());
     out.family("responses_total", "counter", "Responses by status.");

@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <zcpool/pool/pool.hpp>
 
@@ -16,6 +17,14 @@
 
 namespace segment_server {
 
+/// Something that was asked for and could not be had, and what serves instead.
+struct substitution {
+    std::string option;  ///< without the dashes
+    std::string asked;
+    std::string used;
+    std::string reason;
+};
+
 /// The parts of a running server, none of which it owns. Valid while the server runs.
 struct server_report {
     std::string mode;
@@ -25,6 +34,7 @@ struct server_report {
     const std::deque<worker_counters>* workers = nullptr;
     std::optional<zcpool::pool_view> pool;  ///< absent in naive mode
     const segment_cache* cache = nullptr;   ///< likewise
+    std::vector<substitution> substitutions{};
 };
 
 }  // namespace segment_server

@@ -56,19 +56,21 @@ public:
         std::size_t count_ = 0;
     };
 
-    pool_origin(segment_store& store, worker_counters& counters, const server_report& report)
+    pool_origin(segment_store& store, worker_counters& counters, const server_report& report,
+                sink_maker<Sink> new_sink)
         : store_(store),
           counters_(counters),
           report_(report),
+          new_sink_(std::move(new_sink)),
           not_modified_(must_adopt(not_modified_line)) {
         for (const auto& row : status_table) {
             plain_[index_of(row.value)] = adopt(make_plain_answer(row.value));
         }
     }
 
-    [[nodiscard]] Sink make_sink(int socket) const noexcept {
-        return new_sink_(socket);
-    }
+    [[nodiscard]] Sink make_sink(int socket) const noexcept { return new_sink_(socket); }
+    /// What sinks have in common.
+    [[nodiscard]] const sink_maker<Sink>& sinks() const noexcept { return new_sink_; }
 
     void answer(const request& asked, persistence after, Sink& out, pin_list& pinned) {
         target_path target;

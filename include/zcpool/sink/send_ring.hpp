@@ -32,9 +32,14 @@ inline constexpr std::size_t parts_a_request = chain::inline_slices;
 /// What a sink and its requests have in common. It goes with the last of them: the kernel may read
 /// the message until the request's result has come.
 struct ring_line {
-    std::size_t holders = 1;  ///< the sink, and each request that is not over
+    std::size_t holders = 1;   ///< the sink, its requests, and the list of news
+    std::size_t requests = 0;  ///< that are not over
     std::uint64_t request = 0;
     bool is_waiting = false;  ///< for the result of `request`
+    bool is_listed = false;   ///< stands in the ring's list of news
+    bool has_news = false;    ///< something has completed since the sink last looked
+    void* owner = nullptr;    ///< who flushes the sink, and wants to hear of it
+    ring_line* next_listed = nullptr;
     std::optional<std::int32_t> result;
     msghdr message{};
     std::array<iovec, parts_a_request> parts{};
@@ -61,6 +66,8 @@ public:
         ++line_->holders;
         return ring_line_ref{line_};
     }
+    /// Gives up the reference without dropping it.
+    [[nodiscard]] ring_line* release() noexcept { return std::exchange(line_, nullptr); }
     [[nodiscard]] ring_line* operator->() const noexcept { return line_; }
     [[nodiscard]] explicit operator bool() const noexcept { return line_ != nullptr; }
 
@@ -106,6 +113,7 @@ public:
     send_ring(const send_ring&) = delete;
     send_ring& operator=(const send_ring&) = delete;
     ~send_ring() {
+        announce([](void*) {});
         for (int i = 0; i < 100 && in_flight() != 0; ++i) {
             ring_->wait(10);
             reap();
@@ -145,6 +153,7 @@ public:
         }
         place->user_data = *name;
         line->request = *name;
+        ++line->requests;
         line->is_waiting = true;
         // Refused, it stays prepared and goes with the next one.
         static_cast<void>(ring_->submit());
@@ -168,11 +177,29 @@ public:
                 return;
             }
             const ring_line_ref line = what->line.share();  // the request may end in the next line
-            if (const auto came = sends_->complete(name, result, flags); came.result) {
+            const auto came = sends_->complete(name, result, flags);
+            if (came.result) {
                 line->result = came.result;
                 line->is_waiting = false;
             }
+            line->requests -= came.is_over ? 1 : 0;
+            list(line);
         });
+    }
+
+    /// Calls `act(owner)` for each sink that something has completed for and that was not flushed
+    /// since: flush it. Every reap is for all sinks, so that the descriptor alone does not tell.
+    /// Complexity: no system call.
+    template <class Act>
+    void announce(Act&& act) noexcept {
+        while (first_news_) {
+            const ring_line_ref line = std::move(first_news_);
+            first_news_ = ring_line_ref{std::exchange(line->next_listed, nullptr)};
+            line->is_listed = false;
+            if (std::exchange(line->has_news, false) && line->owner != nullptr) {
+                act(line->owner);
+            }
+        }
     }
 
     /// Sends that the kernel has not done with.
@@ -190,8 +217,17 @@ private:
           sends_(std::move(sends)),
           can_refer_(ring_->supports(sys::op_sendmsg_zc)) {}
 
+    void list(const ring_line_ref& line) noexcept {
+        line->has_news = true;
+        if (line->owner != nullptr && !std::exchange(line->is_listed, true)) {
+            line->next_listed = first_news_.release();
+            first_news_ = line.share();
+        }
+    }
+
     std::unique_ptr<sys::uring> ring_;
     std::unique_ptr<ring_requests<sent>> sends_;
+    ring_line_ref first_news_;  ///< the last that came, and the first to be told of
     bool can_refer_;
 };
 

@@ -65,7 +65,7 @@ public:
     uring(uring&&) noexcept = default;
     uring& operator=(uring&& other) noexcept {
         if (this != &other) {
-            cancel();
+            leave();
             outbox::operator=(std::move(other));
             ring_ = other.ring_;
             options_ = other.options_;
@@ -76,7 +76,14 @@ public:
         }
         return *this;
     }
-    ~uring() { cancel(); }
+    ~uring() { leave(); }
+
+    /// Who is to hear, from send_ring::announce(), that something of this sink has completed.
+    void set_owner(void* owner) noexcept {
+        if (line_) {
+            line_->owner = owner;
+        }
+    }
 
     using outbox::push;
     /// Sends what a buffer has; nobody can write to it any more.
@@ -86,6 +93,31 @@ public:
     /// Complexity: a system call for each request, of up to 8 slices.
     state flush() noexcept {
         ring_->reap();
+        const state now = go_on();
+        if (line_) {
+            line_->has_news = false;  // of whatever came until now
+        }
+        return now;
+    }
+
+    [[nodiscard]] sink::interest interest() const noexcept {
+        if (in_flight() != 0 && (queue_.empty() || line_->is_waiting)) {
+            return sink::interest::completion;
+        }
+        return outbox::interest();
+    }
+
+    /// Its requests that the kernel has not done with.
+    [[nodiscard]] std::size_t in_flight() const noexcept { return line_ ? line_->requests : 0; }
+    /// Why everything is copied; empty when it is not.
+    [[nodiscard]] std::error_code refusal() const noexcept { return refusal_; }
+
+private:
+    [[nodiscard]] bool wants_reference(const slice& each) const noexcept {
+        return each.size() >= options_.copy_below && !refusal_ && !copies_next_;
+    }
+
+    [[nodiscard]] state go_on() noexcept {
         while (!error_) {
             if (line_ && line_->is_waiting) {
                 return state::blocked;
@@ -99,23 +131,6 @@ public:
             request();
         }
         return error_ ? state::failed : in_flight() != 0 ? state::pending : state::done;
-    }
-
-    [[nodiscard]] sink::interest interest() const noexcept {
-        if (in_flight() != 0 && (queue_.empty() || line_->is_waiting)) {
-            return sink::interest::completion;
-        }
-        return outbox::interest();
-    }
-
-    /// Its requests that the kernel has not done with.
-    [[nodiscard]] std::size_t in_flight() const noexcept { return line_ ? line_->holders - 1 : 0; }
-    /// Why everything is copied; empty when it is not.
-    [[nodiscard]] std::error_code refusal() const noexcept { return refusal_; }
-
-private:
-    [[nodiscard]] bool wants_reference(const slice& each) const noexcept {
-        return each.size() >= options_.copy_below && !refusal_ && !copies_next_;
     }
 
     /// Hands a request for the first slices to the kernel.
@@ -173,10 +188,14 @@ private:
         return true;
     }
 
-    /// Asks the kernel to end a request whose result has not come.
-    void cancel() noexcept {
-        if (line_ && line_->is_waiting) {
-            ring_->cancel(line_->request);
+    /// Leaves what is in flight to the ring, and asks the kernel to end a request whose result has
+    /// not come.
+    void leave() noexcept {
+        if (line_) {
+            line_->owner = nullptr;
+            if (line_->is_waiting) {
+                ring_->cancel(line_->request);
+            }
         }
     }
 
