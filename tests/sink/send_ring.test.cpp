@@ -9,6 +9,7 @@
 #include <support/rings.hpp>
 #include <support/sockets.hpp>
 #include <zcpool/sink/send_ring.hpp>
+#include <zcpool/sink/uring.hpp>
 
 namespace {
 
@@ -51,6 +52,76 @@ TEST_CASE("send_ring: keeps what a send refers to until its last completion", "[
         }
     }
     CHECK(before == held{});
+}
+
+/// Lets the loop of a driven ring turn until nothing is in flight.
+void turn(sink::send_ring& ring) {
+    for (int i = 0; i < 1'000 && ring.in_flight() != 0; ++i) {
+        ring.ring().submit_and_wait(10);
+        ring.ring().reap([&](std::uint64_t name, std::int32_t result, std::uint32_t flags) {
+            ring.take_in(name, result, flags);
+        });
+    }
+}
+
+TEST_CASE("send_ring: what a loop drives leaves when the loop submits, many sends at once",
+          "[sink]") {
+    auto loop = zcpool::sys::uring::create_for_loop(16);
+    if (!loop) {
+        SKIP("io_uring is not to be had, or before Linux 5.19");
+    }
+    const auto pool = make_pool({.slots = {2, 4}});
+    connection links[] = {tcp_pair(), tcp_pair()};
+    const auto ring = sink::send_ring::create_driven(std::move(*loop)).value();
+    REQUIRE(ring->ring().enable());
+    sink::uring outs[] = {sink::uring{links[0].ours.get(), *ring},
+                          sink::uring{links[1].ours.get(), *ring}};
+    for (sink::uring& out : outs) {
+        out.push(make_slice(pool, 300, 1));
+        out.push(make_slice(pool, 60'000, 2));
+        CHECK(out.flush() == sink::state::blocked);
+        CHECK(out.interest() == sink::interest::completion);
+    }
+    CHECK(ring->in_flight() == 2);
+    pollfd readable{links[0].peer.get(), POLLIN, 0};
+    CHECK(::poll(&readable, 1, 0) == 0);
+    ring->ring().submit_and_wait(10'000);
+    for (int i = 0; i < 2; ++i) {
+        CHECK(read_exactly(links[i].peer.get(), 300) == pattern(300, 1));
+        CHECK(read_exactly(links[i].peer.get(), 60'000) == pattern(60'000, 2));
+    }
+    turn(*ring);
+    for (sink::uring& out : outs) {
+        CHECK(out.flush() == sink::state::done);
+        CHECK(out.stats().calls == (out.refusal() ? 2 : 1));  // the small one goes along
+    }
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE(
+    "send_ring: a sink that ends before the loop submits sends nothing to whoever has its "
+    "descriptor then",
+    "[sink]") {
+    auto loop = zcpool::sys::uring::create_for_loop(16);
+    if (!loop) {
+        SKIP("io_uring is not to be had, or before Linux 5.19");
+    }
+    const auto pool = make_pool({.slots = {2, 4}});
+    connection link = tcp_pair();
+    connection other = tcp_pair();
+    const auto ring = sink::send_ring::create_driven(std::move(*loop)).value();
+    REQUIRE(ring->ring().enable());
+    {
+        sink::uring out{link.ours.get(), *ring};
+        out.push(make_slice(pool, 300, 1));
+        CHECK(out.flush() == sink::state::blocked);
+    }
+    REQUIRE(::dup2(other.ours.get(), link.ours.get()) == link.ours.get());
+    turn(*ring);
+    CHECK(ring->in_flight() == 0);
+    CHECK(slots_in_use(pool) == 0);
+    pollfd readable{other.peer.get(), POLLIN, 0};
+    CHECK(::poll(&readable, 1, 50) == 0);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -45,8 +46,69 @@ TEST_CASE("uring: requests are completed under their names", "[sys]") {
     CHECK_FALSE(ring.supports(255));
 }
 
+TEST_CASE("uring: one for a loop takes requests once enabled, and hands all over in one wait",
+          "[sys]") {
+    auto made = sys::uring::create_for_loop(4);
+    if (!made) {
+        SKIP("io_uring is not to be had, or before Linux 5.19");
+    }
+    sys::uring& ring = **made;
+    std::uint64_t sum = 0;
+    const auto add = [&](std::uint64_t name, std::int32_t result, std::uint32_t) {
+        CHECK(result == 0);
+        sum += name;
+    };
+    for (const std::uint64_t name : {1U, 2U, 4U}) {
+        io_uring_sqe* const place = ring.next_request();
+        REQUIRE(place != nullptr);
+        ::io_uring_prep_nop(place);
+        place->user_data = name;
+    }
+    CHECK_FALSE(ring.submit());
+    REQUIRE(ring.enable());
+    ring.reap(add);
+    CHECK(sum == 0);
+    ring.submit_and_wait(-1);
+    ring.reap(add);
+    CHECK(sum == 7);
+    ring.submit_and_wait(1);  // nothing comes: the time is the end
+}
+
+TEST_CASE("uring: a request that was not handed over yet can be made to do nothing", "[sys]") {
+    auto made = sys::uring::create(4);
+    if (!made) {
+        SKIP("io_uring is not to be had");
+    }
+    sys::uring& ring = **made;
+    const int descriptor = ::dup(0);
+    for (int turn = 0; turn < 3; ++turn) {  // the places are used again
+        for (const std::uint64_t name : {1U, 2U, 3U}) {
+            io_uring_sqe* const place = ring.next_request();
+            REQUIRE(place != nullptr);
+            ::io_uring_prep_close(place, name == 2 ? descriptor : -1);
+            place->user_data = name;
+        }
+        ring.disarm(2);
+        ring.disarm(4);
+        REQUIRE(ring.submit());
+        int completed = 0;
+        for (int i = 0; i < 1'000 && completed < 3; ++i) {
+            ring.wait(10);
+            ring.reap([&](std::uint64_t name, std::int32_t result, std::uint32_t) {
+                CHECK((name == 2 ? result == 0 : result == -EBADF));
+                ++completed;
+            });
+        }
+        CHECK(completed == 3);
+    }
+    CHECK(::close(descriptor) == 0);
+}
+
 TEST_CASE("uring: numbers that stand here are those of the kernel", "[sys]") {
     CHECK(sys::op_sendmsg_zc == IORING_OP_SENDMSG_ZC);
+    CHECK(sys::setup_coop_taskrun == IORING_SETUP_COOP_TASKRUN);
+    CHECK(sys::setup_single_issuer == IORING_SETUP_SINGLE_ISSUER);
+    CHECK(sys::setup_defer_taskrun == IORING_SETUP_DEFER_TASKRUN);
 }
 
 TEST_CASE("uring: a ring that cannot be is an error, and one that ends leaves nothing", "[sys]") {

@@ -47,8 +47,8 @@ public:
 
     /// Begins a request that refers to `what`.
     ///
-    /// Returns: its name, for the user_data of the request; nothing, with `what` as it was, when
-    /// there was no memory.
+    /// Returns: its name, for the user_data of the request, below 2^63 - 1, so that others may use
+    /// the ring with names from 2^63 on; nothing, with `what` as it was, when there was no memory.
     /// Complexity: an allocation at most when more are in flight than ever.
     [[nodiscard]] std::optional<std::uint64_t> begin(Held&& what) noexcept {
         if (free_ == none && !grow()) {
@@ -149,7 +149,8 @@ private:
     void end(entry& over) noexcept {
         over.kept = Held{};
         over.now = state::free;
-        ++over.generation;  // a late completion of this name finds nobody
+        // A late completion of this name finds nobody.
+        over.generation = (over.generation + 1) & INT32_MAX;
         over.next_free = free_;
         free_ = static_cast<std::uint32_t>(&over - entries_.get());
         --size_;

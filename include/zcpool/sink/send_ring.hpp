@@ -99,28 +99,38 @@ public:
         if (!ring) {
             return fail(ring.error());
         }
-        std::unique_ptr<ring_requests<sent>> sends{new (std::nothrow) ring_requests<sent>};
-        if (!sends) {
-            return fail(errc::out_of_memory);
-        }
-        std::unique_ptr<send_ring> made{new (std::nothrow)
-                                            send_ring{std::move(*ring), std::move(sends)}};
-        if (!made) {
-            return fail(errc::out_of_memory);
-        }
-        return made;
+        return over(std::move(*ring), false);
+    }
+
+    /// Sends through the ring of an event loop, which submits its requests with its own, and hands
+    /// completions to take_in(): so that many sends are one system call. The loop names its
+    /// requests from 2^63 on.
+    ///
+    /// Errors: `out_of_memory`.
+    [[nodiscard]] static result<std::unique_ptr<send_ring>> create_driven(
+        std::unique_ptr<sys::uring> ring) noexcept {
+        return over(std::move(ring), true);
     }
     send_ring(const send_ring&) = delete;
     send_ring& operator=(const send_ring&) = delete;
     ~send_ring() {
         announce([](void*) {});
-        for (int i = 0; i < 100 && in_flight() != 0; ++i) {
-            ring_->wait(10);
-            reap();
-        }
+        finish();
         if (in_flight() != 0) {
             // Memory that is lost is better than memory that changes while it is sent.
             static_cast<void>(sends_.release());
+        }
+    }
+
+    /// Waits for what is in flight, for a second at most. To be called by the thread of a driven
+    /// ring before it ends, and when its loop has no requests any more.
+    void finish() noexcept {
+        for (int i = 0; i < 100 && in_flight() != 0; ++i) {
+            static_cast<void>(ring_->submit());
+            ring_->wait(10);
+            ring_->reap([this](std::uint64_t name, std::int32_t result, std::uint32_t flags) {
+                take_in(name, result, flags);
+            });
         }
     }
 
@@ -155,36 +165,44 @@ public:
         line->request = *name;
         ++line->requests;
         line->is_waiting = true;
-        // Refused, it stays prepared and goes with the next one.
-        static_cast<void>(ring_->submit());
+        submit();
         return {};
     }
 
-    /// Asks the kernel to end a request. Its completions come all the same.
+    /// Asks the kernel to end a request, or does not hand it over if that has not happened yet:
+    /// its descriptor may be another's by then. Its completions come all the same.
     void cancel(std::uint64_t request) noexcept {
+        ring_->disarm(request);
         if (io_uring_sqe* const place = ring_->next_request(); place != nullptr) {
             ::io_uring_prep_cancel64(place, request, 0);
             place->user_data = ignored;
-            static_cast<void>(ring_->submit());
+            submit();
         }
     }
 
-    /// Takes in what has completed, for all sinks.
+    /// Takes in what has completed, for all sinks. Nothing where a loop does that.
     void reap() noexcept {
-        ring_->reap([this](std::uint64_t name, std::int32_t result, std::uint32_t flags) {
-            const sent* const what = name == ignored ? nullptr : sends_->look(name);
-            if (what == nullptr) {
-                return;
-            }
-            const ring_line_ref line = what->line.share();  // the request may end in the next line
-            const auto came = sends_->complete(name, result, flags);
-            if (came.result) {
-                line->result = came.result;
-                line->is_waiting = false;
-            }
-            line->requests -= came.is_over ? 1 : 0;
-            list(line);
-        });
+        if (!is_driven_) {
+            ring_->reap([this](std::uint64_t name, std::int32_t result, std::uint32_t flags) {
+                take_in(name, result, flags);
+            });
+        }
+    }
+
+    /// Takes in one completion.
+    void take_in(std::uint64_t name, std::int32_t result, std::uint32_t flags) noexcept {
+        const sent* const what = name == ignored ? nullptr : sends_->look(name);
+        if (what == nullptr) {
+            return;
+        }
+        const ring_line_ref line = what->line.share();  // the request may end in the next line
+        const auto came = sends_->complete(name, result, flags);
+        if (came.result) {
+            line->result = came.result;
+            line->is_waiting = false;
+        }
+        line->requests -= came.is_over ? 1 : 0;
+        list(line);
     }
 
     /// Calls `act(owner)` for each sink that something has completed for and that was not flushed
@@ -206,16 +224,41 @@ public:
     [[nodiscard]] std::size_t in_flight() const noexcept { return sends_->size(); }
     /// Whether the kernel can send by reference.
     [[nodiscard]] bool can_refer() const noexcept { return can_refer_; }
-    /// Readable when something has completed: then flush the sinks.
+    /// Readable when something has completed: then reap, and announce.
     [[nodiscard]] int fd() const noexcept { return ring_->fd(); }
+    /// For the loop that drives it.
+    [[nodiscard]] sys::uring& ring() noexcept { return *ring_; }
 
 private:
-    static constexpr std::uint64_t ignored = UINT64_MAX;
+    static constexpr std::uint64_t ignored = INT64_MAX;
 
-    send_ring(std::unique_ptr<sys::uring> ring, std::unique_ptr<ring_requests<sent>> sends) noexcept
+    send_ring(std::unique_ptr<sys::uring> ring, std::unique_ptr<ring_requests<sent>> sends,
+              bool is_driven) noexcept
         : ring_(std::move(ring)),
           sends_(std::move(sends)),
+          is_driven_(is_driven),
           can_refer_(ring_->supports(sys::op_sendmsg_zc)) {}
+
+    [[nodiscard]] static result<std::unique_ptr<send_ring>> over(std::unique_ptr<sys::uring> ring,
+                                                                 bool is_driven) noexcept {
+        std::unique_ptr<ring_requests<sent>> sends{new (std::nothrow) ring_requests<sent>};
+        if (!sends) {
+            return fail(errc::out_of_memory);
+        }
+        std::unique_ptr<send_ring> made{
+            new (std::nothrow) send_ring{std::move(ring), std::move(sends), is_driven}};
+        if (!made) {
+            return fail(errc::out_of_memory);
+        }
+        return made;
+    }
+
+    void submit() noexcept {
+        if (!is_driven_) {
+            // Refused, it stays prepared and goes with the next one.
+            static_cast<void>(ring_->submit());
+        }
+    }
 
     void list(const ring_line_ref& line) noexcept {
         line->has_news = true;
@@ -227,6 +270,7 @@ private:
 
     std::unique_ptr<sys::uring> ring_;
     std::unique_ptr<ring_requests<sent>> sends_;
+    bool is_driven_;
     ring_line_ref first_news_;  ///< the last that came, and the first to be told of
     bool can_refer_;
 };

@@ -32,8 +32,8 @@ struct uring_options {
 };
 
 /// Sends slices through an io_uring: small ones by requests that copy (SENDMSG; WRITEV for what is
-/// no socket), large ones by reference (SENDMSG_ZC), each kept until its last completion. Pool
-/// memory and adopted memory alike.
+/// no socket), large ones, with the small ones right before them, by reference (SENDMSG_ZC), each
+/// kept until its last completion. Pool memory and adopted memory alike.
 ///
 /// flush() hands its requests to the kernel by itself, one at a time, so that a short count can
 /// continue at the next byte. `blocked` with interest() `writable` means that the descriptor takes
@@ -139,15 +139,18 @@ private:
             static_cast<void>(give_up(std::error_code{EBADF, std::system_category()}));
             return;
         }
-        refers_ = wants_reference(queue_.front());
+        // Small ones go along with a large one behind them: its notification is paid for already.
+        const auto slices = queue_.slices();
         std::size_t count = 0;
+        for (std::size_t i = 0; i < slices.size() && i < parts_a_request; ++i) {
+            count = wants_reference(slices[i]) ? i + 1 : count;
+        }
+        refers_ = count != 0;
+        count = refers_ ? count : std::min(slices.size(), parts_a_request);
         send_ring::sent what;
-        for (const slice& each : queue_.slices()) {
-            if (count == parts_a_request || wants_reference(each) != refers_ ||
-                !what.slices.append(each)) {
-                break;
-            }
-            line_->parts[count++] = {const_cast<std::byte*>(each.data()), each.size()};
+        for (std::size_t i = 0; i < count; ++i) {
+            static_cast<void>(what.slices.append(slices[i]));  // as many as need no memory
+            line_->parts[i] = {const_cast<std::byte*>(slices[i].data()), slices[i].size()};
         }
         line_->message.msg_iov = line_->parts.data();
         line_->message.msg_iovlen = count;
@@ -161,15 +164,24 @@ private:
         ring_->reap();
     }
 
+    /// How many of the first bytes belong to large slices.
+    [[nodiscard]] std::size_t large_bytes(std::size_t bytes) const noexcept {
+        std::size_t large = 0;
+        for (const slice& each : queue_.slices()) {
+            const std::size_t part = std::min(bytes, each.size());
+            large += each.size() >= options_.copy_below ? part : 0;
+            bytes -= part;
+        }
+        return large;
+    }
+
     /// Takes in the result of the last request.
     /// Returns: false when the descriptor takes no more now.
     [[nodiscard]] bool take_in(std::int32_t said) noexcept {
         if (said > 0) {
             const auto bytes = static_cast<std::size_t>(said);
             (refers_ ? stats_.lent_bytes : stats_.copied_bytes) += bytes;
-            if (!refers_ && queue_.front().size() >= options_.copy_below) {
-                stats_.fallback_bytes += std::min(bytes, queue_.front().size());
-            }
+            stats_.fallback_bytes += refers_ ? 0 : large_bytes(bytes);
             copies_next_ = false;
             queue_.consume(bytes);
             return true;
