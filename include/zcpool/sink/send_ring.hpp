@@ -103,8 +103,8 @@ public:
     }
 
     /// Sends through the ring of an event loop, which submits its requests with its own, and hands
-    /// completions to take_in(): so that many sends are one system call. The loop names its
-    /// requests from 2^63 on.
+    /// completions to take_in(): so that many sends are one system call. A sink then always waits
+    /// for a completion, never for its descriptor. The loop names its requests from 2^63 on.
     ///
     /// Errors: `out_of_memory`.
     [[nodiscard]] static result<std::unique_ptr<send_ring>> create_driven(
@@ -144,7 +144,10 @@ public:
         if (place == nullptr) {
             return fail(std::error_code{EBUSY, std::system_category()});
         }
-        const unsigned flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+        // What a loop drives waits in the ring: by the time that "would block" is heard of, the
+        // socket may have become writable, and announced it.
+        const unsigned flags = (is_driven_ ? 0 : MSG_DONTWAIT) | MSG_NOSIGNAL |
+                               (more_follows ? unsigned{MSG_MORE} : 0);
         if (!is_socket) {
             ::io_uring_prep_writev(place, fd, line->message.msg_iov,
                                    static_cast<unsigned>(line->message.msg_iovlen),

@@ -32,8 +32,8 @@ struct uring_options {
 };
 
 /// Sends slices through an io_uring: small ones by requests that copy (SENDMSG; WRITEV for what is
-/// no socket), large ones, with the small ones right before them, by reference (SENDMSG_ZC), each
-/// kept until its last completion. Pool memory and adopted memory alike.
+/// no socket), large ones by reference (SENDMSG_ZC), each kept until its last completion. Pool
+/// memory and adopted memory alike.
 ///
 /// flush() hands its requests to the kernel by itself, one at a time, so that a short count can
 /// continue at the next byte. `blocked` with interest() `writable` means that the descriptor takes
@@ -139,18 +139,16 @@ private:
             static_cast<void>(give_up(std::error_code{EBADF, std::system_category()}));
             return;
         }
-        // Small ones go along with a large one behind them: its notification is paid for already.
-        const auto slices = queue_.slices();
+        // Not small ones along with a large one: a reader with a small window would hardly get on.
+        refers_ = wants_reference(queue_.front());
         std::size_t count = 0;
-        for (std::size_t i = 0; i < slices.size() && i < parts_a_request; ++i) {
-            count = wants_reference(slices[i]) ? i + 1 : count;
-        }
-        refers_ = count != 0;
-        count = refers_ ? count : std::min(slices.size(), parts_a_request);
         send_ring::sent what;
-        for (std::size_t i = 0; i < count; ++i) {
-            static_cast<void>(what.slices.append(slices[i]));  // as many as need no memory
-            line_->parts[i] = {const_cast<std::byte*>(slices[i].data()), slices[i].size()};
+        for (const slice& each : queue_.slices()) {
+            if (count == parts_a_request || wants_reference(each) != refers_ ||
+                !what.slices.append(each)) {
+                break;
+            }
+            line_->parts[count++] = {const_cast<std::byte*>(each.data()), each.size()};
         }
         line_->message.msg_iov = line_->parts.data();
         line_->message.msg_iovlen = count;
