@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -13,6 +14,7 @@
 
 #include <zcpool/pool/pool.hpp>
 
+#include <segment_server/net/epoll_poller.hpp>
 #include <segment_server/observe/report.hpp>
 #include <segment_server/options.hpp>
 #include <segment_server/origin/naive_origin.hpp>
@@ -21,6 +23,11 @@
 #include <segment_server/origin/segment_store.hpp>
 #include <segment_server/server.hpp>
 #include <segment_server/sinks.hpp>
+#if SEGMENT_SERVER_URING
+#include <zcpool/sys/uring.hpp>
+
+#include <segment_server/net/uring_poller.hpp>
+#endif
 
 namespace segment_server {
 namespace {
@@ -39,12 +46,6 @@ struct frame {
     std::deque<worker_counters> counters;
     server_report report;
 };
-
-int serve_naively(frame& parts) {
-    return serve(
-        parts.values, std::move(parts.listeners), parts.quota, parts.counters,
-        [&](worker_counters& mine) { return naive_origin{parts.root, mine, parts.report}; });
-}
 
 // What the system did not give, and where to ask for it.
 std::string explain(std::error_code why) {
@@ -66,14 +67,91 @@ void substitute(frame& parts, std::string option, std::string asked, std::string
         {std::move(option), std::move(asked), std::move(used), why.message()});
 }
 
+// The rings of event loops, one each. Empty: the loops use epoll.
+#if SEGMENT_SERVER_URING
+using loop_rings = std::vector<std::unique_ptr<zcpool::sys::uring>>;
+
+zcpool::result<loop_rings> make_rings(unsigned loops) {
+    constexpr unsigned entries = 512;  // for a turn; more are handed over in between
+    loop_rings rings;
+    for (unsigned i = 0; i < loops; ++i) {
+        auto made = zcpool::sys::uring::create_for_loop(entries);
+        if (!made) {
+            return std::unexpected{made.error()};
+        }
+        rings.push_back(std::move(*made));
+    }
+    return rings;
+}
+#else
+using loop_rings = std::vector<int>;
+#endif
+
+// Serves with the loop that was chosen, and the ring of which the sinks may have.
+template <class MakeOrigin>
+int serve_in_loops(frame& parts, loop_rings& rings, MakeOrigin&& make_origin) {
+    const auto sinks_ring = [](auto& origin) -> int {
+        if constexpr (requires { origin.sinks().ring(); }) {
+            return origin.sinks().ring().fd();
+        }
+        return -1;
+    };
+#if SEGMENT_SERVER_URING
+    if (!rings.empty()) {
+        return serve<uring_poller>(parts.values, std::move(parts.listeners), parts.quota,
+                                   make_origin,
+                                   [&](std::size_t i, auto& origin) -> zcpool::sys::uring& {
+                                       if constexpr (requires { origin.sinks().ring(); }) {
+                                           return origin.sinks().ring().ring();
+                                       } else {
+                                           return *rings[i];
+                                       }
+                                   });
+    }
+#endif
+    static_cast<void>(rings);
+    return serve<epoll_poller>(parts.values, std::move(parts.listeners), parts.quota, make_origin,
+                               [&](std::size_t, auto& origin) { return sinks_ring(origin); });
+}
+
+int serve_naively(frame& parts, loop_rings& rings) {
+    return serve_in_loops(parts, rings, [&](std::size_t i) {
+        return naive_origin{parts.root, parts.counters[i], parts.report};
+    });
+}
+
+// The makers of the sinks of each loop: all of them, or none and the reason.
+template <class Sink>
+zcpool::result<std::vector<sink_maker<Sink>>> make_sink_makers(unsigned loops, loop_rings& rings) {
+    std::vector<sink_maker<Sink>> makers;
+    for (unsigned i = 0; i < loops; ++i) {
+        auto made = [&] {
+            if constexpr (requires { sink_maker<Sink>::create(std::move(rings[i])); }) {
+                if (!rings.empty()) {
+                    return sink_maker<Sink>::create(std::move(rings[i]));
+                }
+            }
+            return sink_maker<Sink>::create();
+        }();
+        if (!made) {
+            return std::unexpected{made.error()};
+        }
+        makers.push_back(std::move(*made));
+    }
+    return makers;
+}
+
 template <class Named>
-int serve_from_pool(frame& parts) {
+int serve_from_pool(frame& parts, loop_rings& rings) {
     using sink_type = typename Named::type;
-    auto makers = make_sink_makers<sink_type>(parts.values.threads);
+    auto makers = make_sink_makers<sink_type>(parts.values.threads, rings);
+    if (!makers && !rings.empty()) {
+        return complain(makers.error().message());  // which have gone into some of them
+    }
     if (!makers) {
         substitute(parts, "sink", parts.values.sink, "write", makers.error());
         parts.report.sink = "write";
-        return serve_from_pool<write_sink>(parts);
+        return serve_from_pool<write_sink>(parts, rings);
     }
     auto wanted = divide(parts.values.pool_bytes);
     wanted.lending = Named::needs_lending ? zcpool::lending::cached : zcpool::lending::never;
@@ -91,11 +169,10 @@ int serve_from_pool(frame& parts) {
     segment_store store{parts.root, *pool};
     parts.report.pool = *pool;
     parts.report.cache = &store.cache();
-    auto next = makers->begin();
-    return serve(parts.values, std::move(parts.listeners), parts.quota, parts.counters,
-                 [&](worker_counters& mine) {
-                     return pool_origin<sink_type>{store, mine, parts.report, std::move(*next++)};
-                 });
+    return serve_in_loops(parts, rings, [&](std::size_t i) {
+        return pool_origin<sink_type>{store, parts.counters[i], parts.report,
+                                      std::move((*makers)[i])};
+    });
 }
 
 int run(int argc, char** argv) {
@@ -123,16 +200,28 @@ int run(int argc, char** argv) {
                 .report = {}};
     parts.report = {is_naive ? "naive" : "pool",
                     is_naive ? "send" : values.sink,
+                    values.loop,
                     &parts.root,
                     &parts.quota,
                     &parts.counters,
                     std::nullopt,
                     nullptr};
+    loop_rings rings;
+#if SEGMENT_SERVER_URING
+    if (values.loop == "uring") {
+        if (auto made = make_rings(values.threads)) {
+            rings = std::move(*made);
+        } else {
+            substitute(parts, "loop", "uring", "epoll", made.error());
+            parts.report.loop = "epoll";
+        }
+    }
+#endif
     if (is_naive) {
-        return serve_naively(parts);
+        return serve_naively(parts, rings);
     }
     return with_sink(
-        values.sink, [&](auto named) { return serve_from_pool<decltype(named)>(parts); }, 2);
+        values.sink, [&](auto named) { return serve_from_pool<decltype(named)>(parts, rings); }, 2);
 }
 
 }  // namespace

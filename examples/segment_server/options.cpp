@@ -179,6 +179,11 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
         ->check(CLI::Validator{check_liburing, ""})
         ->check(CLI::IsMember(sinks))
         ->capture_default_str();
+    app.add_option("--loop", values.loop, "how events come")
+        ->check(CLI::Validator{check_liburing, ""})
+        ->check(CLI::IsMember(SEGMENT_SERVER_URING ? std::vector<std::string>{"epoll", "uring"}
+                                                   : std::vector<std::string>{"epoll"}))
+        ->capture_default_str();
     app.add_option("--mode", values.mode, "pool, or naive: a buffer a response, filled and copied")
         ->transform(CLI::CheckedTransformer(modes).description("{pool,naive}"))
         ->default_str("pool");

@@ -23,6 +23,7 @@ struct options {
     std::string root;
     std::string listen = "127.0.0.1:8080";
     std::string sink = "sendfile";
+    std::string loop = "epoll";  ///< or uring
     serving_mode mode = serving_mode::pool;
     std::size_t pool_bytes = std::size_t{256} << 20;
     zcpool::lock_policy locking = zcpool::lock_policy::best_effort;

@@ -23,7 +23,6 @@
 #include <segment_server/net/address.hpp>
 #include <segment_server/net/event_loop.hpp>
 #include <segment_server/net/socket_options.hpp>
-#include <segment_server/observe/counters.hpp>
 #include <segment_server/options.hpp>
 
 namespace segment_server {
@@ -66,24 +65,23 @@ inline sigset_t take_signals() noexcept {
 
 /// Runs an event loop a thread until SIGTERM or SIGINT, and until what is in flight has been sent.
 ///
-/// `make_origin(counters)` gives the origin of one loop. Returns: the exit code; 1 when connections
-/// had to be cut off.
-template <class MakeOrigin>
+/// `make_origin(i)` gives the origin of the i-th loop, `what_poller_needs(i, origin)` what its
+/// poller is made of. Returns: the exit code; 1 when connections had to be cut off.
+template <class Poller, class MakeOrigin, class WhatPollerNeeds>
 int serve(const options& values, std::vector<zcpool::sys::unique_fd> listeners,
-          connection_quota& quota, std::deque<worker_counters>& counters,
-          MakeOrigin&& make_origin) {
-    using origin_type = decltype(make_origin(counters.front()));
+          connection_quota& quota, MakeOrigin&& make_origin, WhatPollerNeeds&& what_poller_needs) {
+    using origin_type = decltype(make_origin(std::size_t{0}));
     connection_limits limits{values.head, values.header_timeout, values.idle_timeout,
                              values.send_timeout};
     const sigset_t ending = take_signals();
 
     const std::string address = to_string(bound_address(listeners.front().get()));
     std::deque<origin_type> origins;
-    std::deque<event_loop<origin_type>> loops;
+    std::deque<event_loop<origin_type, Poller>> loops;
     for (std::size_t i = 0; i < listeners.size(); ++i) {
-        origins.push_back(make_origin(counters[i]));
+        origins.push_back(make_origin(i));
         loops.emplace_back(std::move(listeners[i]), origins.back(), quota, limits,
-                           values.drain_timeout);
+                           values.drain_timeout, what_poller_needs(i, origins.back()));
         if (!loops.back().is_ready()) {
             fmt::print(stderr, "segment_server: no descriptors for an event loop\n");
             return 1;

@@ -31,6 +31,7 @@
 #if SEGMENT_SERVER_URING
 #include <zcpool/sink/send_ring.hpp>
 #include <zcpool/sink/uring.hpp>
+#include <zcpool/sys/uring.hpp>
 #endif
 
 namespace segment_server {
@@ -100,13 +101,15 @@ private:
 };
 
 #if SEGMENT_SERVER_URING
-/// Connections of a loop send through one ring.
+/// Connections of a loop send through one ring, which is the loop's where that has one.
 template <>
 class sink_maker<zcpool::sink::uring> {
 public:
     /// Errors: those of send_ring::create: EPERM and ENOSYS where io_uring is forbidden or missing.
-    [[nodiscard]] static zcpool::result<sink_maker> create() {
-        auto ring = zcpool::sink::send_ring::create(entries);
+    [[nodiscard]] static zcpool::result<sink_maker> create(
+        std::unique_ptr<zcpool::sys::uring> of_loop = {}) {
+        auto ring = of_loop ? zcpool::sink::send_ring::create_driven(std::move(of_loop))
+                            : zcpool::sink::send_ring::create(entries);
         if (!ring) {
             return std::unexpected{ring.error()};
         }
@@ -138,20 +141,6 @@ using sinks = std::tuple<write_sink,                                      //
 #endif
                          named_sink<"zerocopy", zcpool::sink::zerocopy>,  //
                          named_sink<"automatic", zcpool::sink::automatic>>;
-
-/// The makers for so many event loops: all of them, or none and the reason.
-template <class Sink>
-[[nodiscard]] zcpool::result<std::vector<sink_maker<Sink>>> make_sink_makers(unsigned loops) {
-    std::vector<sink_maker<Sink>> makers;
-    for (unsigned i = 0; i < loops; ++i) {
-        auto made = sink_maker<Sink>::create();
-        if (!made) {
-            return std::unexpected{made.error()};
-        }
-        makers.push_back(std::move(*made));
-    }
-    return makers;
-}
 
 /// The names of all sinks that this build has.
 [[nodiscard]] inline std::vector<std::string> sink_names() {

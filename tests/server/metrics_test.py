@@ -8,7 +8,7 @@ import subprocess
 import threading
 import unittest
 
-from support import (LADDER, SINKS, Case, Reader, Server, eventually, ladder_files, main,
+from support import (LADDER, LOOP, SINKS, Case, Reader, Server, eventually, ladder_files, main,
                      make_request)
 
 CLASSES = (4096, 16384, 65536, 262144, 1048576)
@@ -136,7 +136,8 @@ class Metrics(Case):
         with Server(self.root, "--mode", "naive") as server:
             metrics = server.metrics()
             self.assertFalse([name for name in metrics if name.startswith(("pool_", "cache_f"))])
-            self.assertEqual(metrics['info{mode="naive",sink="send",threads="2"}'], 1)
+            info = f'info{{mode="naive",sink="send",loop="{LOOP}",threads="2"}}'
+            self.assertEqual(metrics[info], 1)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ BAD = [
     (["--threads", "two"], ["two", "1 to 256"]),
     (["--sink", "teleport"],
      ["teleport", "write", "sendfile", "splice", "vmsplice", "zerocopy", "automatic"]),
+    (["--loop", "select"], ["select", "epoll"]),
     (["--mode", "clever"], ["clever", "pool", "naive"]),
     (["--listen", "127.0.0.1"], ["127.0.0.1", "HOST:PORT", "127.0.0.1:8080"]),
     (["--listen", "127.0.0.1:99999"], ["99999", "65535"]),

@@ -3,7 +3,7 @@
 
 Every test starts its server on a port that the system chooses and ends it by its process id. The
 environment says where things are: SEGMENT_SERVER (the program), LADDER (a directory made by
-cmake/ladder.sh).
+cmake/ladder.sh); and LOOP, which event loop is tested.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -24,6 +25,8 @@ PROGRAM = os.environ.get("SEGMENT_SERVER", "")
 LADDER = os.environ.get("LADDER", "")
 # Sanitizers make everything slower; time limits grow with it.
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
+
+SKIPPED = 77  # the exit code that ctest knows
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -47,6 +50,8 @@ URING_IS_BUILT = "uring" in ALL_SINKS
 HAS_URING = URING_IS_BUILT and has_io_uring()
 SINKS = [sink for sink in ALL_SINKS if sink != "uring" or HAS_URING]
 WAYS = (*(["--sink", sink] for sink in SINKS), ["--mode", "naive"])
+# The event loop of every server that is not told otherwise: the tests run with both.
+LOOP = os.environ.get("LOOP", "epoll")
 
 
 def die_with_parent():
@@ -60,10 +65,11 @@ class Server:
 
     def __init__(self, root, *options, wrapper=(), threads=2, exit_code=0):
         self.expected_exit_code = exit_code
+        loop = () if "--loop" in options else ("--loop", LOOP)
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [*wrapper, PROGRAM, "--root", str(root), "--listen", "127.0.0.1:0", "--threads",
-             str(threads), *options], stdout=subprocess.PIPE, stderr=self.errors,
+             str(threads), *loop, *options], stdout=subprocess.PIPE, stderr=self.errors,
             preexec_fn=die_with_parent)
         line = read_line(self.process.stdout, 20 * PATIENCE)
         if not line.startswith(b"ready "):
@@ -292,4 +298,7 @@ class Case(unittest.TestCase):
 
 def main():
     assert PROGRAM, "SEGMENT_SERVER is not set"
+    if LOOP == "uring" and not HAS_URING:
+        print("io_uring is not to be had")
+        sys.exit(SKIPPED)
     unittest.main(verbosity=2)

@@ -19,9 +19,9 @@
 #include <utility>
 
 #include <zcpool/sink/sink.hpp>
-#include <zcpool/sys/unique_fd.hpp>
 
 #include <segment_server/http/request_parser.hpp>
+#include <segment_server/net/ready_socket.hpp>
 #include <segment_server/net/socket_options.hpp>
 #include <segment_server/observe/counters.hpp>
 
@@ -42,11 +42,12 @@ struct connection_limits {
     std::size_t lingering_bytes = std::size_t{1} << 20;
 };
 
-/// A connection over any origin, and so over any sink.
+/// A connection over any origin, and so over any sink, and any way in.
 ///
 /// An edge-triggered state machine: run() goes on until the socket has nothing to read or takes
 /// nothing more. Concurrency: belongs to one event loop.
-template <class Origin>
+/// Socket: as ready_socket.
+template <class Origin, class Socket>
 class connection {
 public:
     enum class fate {
@@ -55,8 +56,7 @@ public:
         closed,   ///< to be destroyed
     };
 
-    connection(zcpool::sys::unique_fd socket, Origin& origin, const connection_limits& limits,
-               moment now)
+    connection(Socket socket, Origin& origin, const connection_limits& limits, moment now)
         : socket_(std::move(socket)),
           origin_(origin),
           limits_(limits),
@@ -77,7 +77,7 @@ public:
         }
     }
 
-    /// Does all there is to do. `events`: what epoll said; 0 to just look.
+    /// Does all there is to do. `events`: what happened, in the words of epoll; 0 to just look.
     [[nodiscard]] fate run(std::uint32_t events, moment now) {
         if ((events & EPOLLHUP) != 0 || ((events & EPOLLERR) != 0 && !awaits_notifications())) {
             return broken(sink_.queued() > 0);
@@ -106,6 +106,9 @@ public:
         wait(now);
         return fate::hungry;
     }
+
+    /// Whether it waits for something else than octets of requests.
+    [[nodiscard]] bool awaits_output() const noexcept { return is_held_; }
 
     /// Looks at the clock. Returns: `closed` when the peer has used up its time.
     [[nodiscard]] fate expire(moment now) {
@@ -234,20 +237,12 @@ private:
 
     // Returns: false when the peer is gone or has nothing more to say.
     [[nodiscard]] bool receive() {
-        const std::size_t room = capacity_ - filled_;
-        const ssize_t n = ::recv(fd(), input_.get() + filled_, room, 0);
-        if (n > 0) {
-            filled_ += static_cast<std::size_t>(n);
-            // A short count means that the socket is empty, and what comes later makes a new event;
-            // but the peer's end may have been announced together with what was read here.
-            readable_ = has_ended_ || static_cast<std::size_t>(n) == room;
-            return true;
-        }
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            readable_ = errno == EINTR;
-            return true;
-        }
-        return false;
+        const received got = socket_.receive(input_.get() + filled_, capacity_ - filled_);
+        filled_ += got.count;
+        // What comes later makes a new event; but the peer's end may have been announced together
+        // with what was read here.
+        readable_ = got.ask_again || (has_ended_ && got.what == received::kind::octets);
+        return got.what != received::kind::end;
     }
 
     // Closing with octets unread would reset the connection, and the peer might lose the response
@@ -277,7 +272,7 @@ private:
         const fate after = wait(now);
         const bool is_idle =
             waiting_for_ == wait_kind::first_octet || waiting_for_ == wait_kind::next_request;
-        return draining_ && is_idle ? fate::closed : after;
+        return draining_ && is_idle && !socket_.has_more() ? fate::closed : after;
     }
 
     fate wait(moment now) {
@@ -316,7 +311,7 @@ private:
         return fate::closed;
     }
 
-    zcpool::sys::unique_fd socket_;
+    Socket socket_;
     Origin& origin_;
     const connection_limits& limits_;
     std::size_t capacity_;

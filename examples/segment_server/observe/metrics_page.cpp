@@ -82,8 +82,8 @@ constexpr summed_row connection_rows[] = {
 
 void write_server(exposition& out, const server_report& report) {
     out.family("info", "gauge", "How this server was started.");
-    out.sample(fmt::format("{{mode=\"{}\",sink=\"{}\",threads=\"{}\"}}", report.mode, report.sink,
-                           report.workers->size()),
+    out.sample(fmt::format("{{mode=\"{}\",sink=\"{}\",loop=\"{}\",threads=\"{}\"}}", report.mode,
+                           report.sink, report.loop, report.workers->size()),
                1);
     if (!report.substitutions.empty()) {
         out.family("substitutions", "gauge", "Options that could not be had, and what serves.");

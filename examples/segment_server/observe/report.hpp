@@ -29,6 +29,7 @@ struct substitution {
 struct server_report {
     std::string mode;
     std::string sink;
+    std::string loop;
     const root_directory* root = nullptr;
     const connection_quota* quota = nullptr;
     const std::deque<worker_counters>* workers = nullptr;
