@@ -14,6 +14,7 @@ namespace {
 // Part of the layout of shared memory, whatever the compiler thinks.
 static_assert(zcpool::cache_line == 64);
 static_assert(zcpool::page_size == 4096);
+static_assert(zcpool::huge_page_size == 2'097'152);
 
 TEST_CASE("config: a condition that holds costs its evaluation, once, and nothing else", "[base]") {
     int evaluated = 0;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <system_error>
 #include <type_traits>
@@ -304,6 +305,42 @@ TEST_CASE("mapping: whichever mapping of a guarded one is refused, nothing stays
         CHECK(faults::calls() == refused + 1);
     }
     CHECK(before == zcpool_test::held{});
+}
+
+TEST_CASE("mapping: an aligned one lies where huge pages do, between pages of nobody's", "[sys]") {
+    constexpr std::size_t size = 2 * huge_page_size;
+    auto file = memfd::create("zcpool-test", size);
+    REQUIRE(file.has_value());
+    for (const int fd : {-1, file->fd()}) {
+        const zcpool_test::held before;
+        std::byte* begin = nullptr;
+        {
+            auto made = mapping::aligned(fd, size, huge_page_size);
+            REQUIRE(made.has_value());
+            begin = made->data();
+            CHECK(reinterpret_cast<std::uintptr_t>(begin) % huge_page_size == 0);
+            CHECK(made->size() == size);
+            CHECK(touch(begin) == 0);
+            CHECK(touch(begin + size - 1) == 0);
+            CHECK(touch(begin - 1) == -SIGSEGV);
+            CHECK(touch(begin + size) == -SIGSEGV);
+            *begin = std::byte{7};
+        }
+        for (std::byte* const gone : {begin - page_size, begin, begin + size}) {
+            unsigned char in_memory = 0;
+            CHECK(::mincore(gone, page_size, &in_memory) == -1);
+        }
+        for (const long refused : {0, 1}) {
+            faults broken;
+            broken.fail_call(refused, ENOMEM);
+            CHECK(mapping::aligned(fd, size, huge_page_size).error() ==
+                  std::errc::not_enough_memory);
+        }
+        CHECK(before == zcpool_test::held{});
+    }
+    std::byte seen{};
+    REQUIRE(::pread(file->fd(), &seen, 1, 0) == 1);
+    CHECK(seen == std::byte{7});
 }
 
 TEST_CASE("mapping: a part that is forbidden may not be touched, the rest may", "[sys]") {

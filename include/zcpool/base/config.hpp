@@ -58,6 +58,9 @@ inline constexpr std::size_t cache_line = 64;
 /// created.
 inline constexpr std::size_t page_size = 4096;
 
+/// What a huge page has with pages of that size, in bytes: a whole table of them.
+inline constexpr std::size_t huge_page_size = page_size * (page_size / 8);
+
 /// Prints what was violated on stderr and aborts. Called by ZCPOOL_ASSERT only.
 [[noreturn]] void contract_violated(const char* condition, const char* message, const char* file,
                                     int line) noexcept;

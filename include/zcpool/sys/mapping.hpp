@@ -5,8 +5,11 @@
 // Source: mmap(2), madvise(2) (MADV_POPULATE_WRITE: Linux 5.14).
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
+#include <zcpool/base/align.hpp>
+#include <zcpool/base/config.hpp>
 #include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
@@ -38,21 +41,11 @@ public:
     /// Errors: the errno of mmap; ENOMEM for want of address space.
     [[nodiscard]] static result<mapping> shared(int fd, std::size_t bytes,
                                                 std::size_t guard = 0) noexcept {
+        constexpr int flags = MAP_SHARED | MAP_NORESERVE;
         if (guard == 0) {
-            return map(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
+            return map(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd);
         }
-        auto whole = map(nullptr, bytes + 2 * guard, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-        if (!whole) {
-            return whole;
-        }
-        auto middle = map(whole->data() + guard, bytes, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd);
-        if (middle) {
-            static_cast<void>(whole->detach());
-            middle->guard_ = guard;
-        }
-        return middle;
+        return guarded(bytes, guard, page_size, flags, fd);
     }
 
     /// Maps private zero pages.
@@ -60,6 +53,19 @@ public:
     /// Errors: the errno of mmap.
     [[nodiscard]] static result<mapping> anonymous(std::size_t bytes) noexcept {
         return map(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    }
+
+    /// Maps a whole file, or private zero pages where `fd` is -1, at a multiple of `alignment`, as
+    /// huge pages must lie. The page on either side may not be touched: neighbours of one kind
+    /// would become one mapping, about which the system reports as a whole.
+    ///
+    /// Expects: `alignment` is a power of two, and divides `bytes`.
+    /// `more_flags`: MAP_HUGETLB, or none.
+    /// Errors: as shared().
+    [[nodiscard]] static result<mapping> aligned(int fd, std::size_t bytes, std::size_t alignment,
+                                                 int more_flags = 0) noexcept {
+        const int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED | MAP_NORESERVE;
+        return guarded(bytes, page_size, alignment, kind | more_flags, fd);
     }
 
     /// Gives the kernel a hint or an order about a range (MADV_x).
@@ -125,6 +131,34 @@ public:
 private:
     static constexpr int populate_write =
         23;  // MADV_POPULATE_WRITE, which older C libraries do not name
+
+    /// Maps at a multiple of `alignment`, with `guard` bytes of no use on either side.
+    [[nodiscard]] static result<mapping> guarded(std::size_t bytes, std::size_t guard,
+                                                 std::size_t alignment, int flags,
+                                                 int fd) noexcept {
+        const std::size_t most = bytes + 2 * guard + (alignment - page_size);
+        auto whole = map(nullptr, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+        if (!whole) {
+            return whole;
+        }
+        const auto begin = reinterpret_cast<std::uintptr_t>(whole->data());
+        const std::size_t before = align_up(begin + guard, alignment) - guard - begin;
+        const std::size_t behind = most - before - bytes - 2 * guard;
+        std::byte* const kept = whole->detach() + before;
+        if (before != 0) {
+            unmap(kept - before, before);
+        }
+        if (behind != 0) {
+            unmap(kept + bytes + 2 * guard, behind);
+        }
+        auto middle = map(kept + guard, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd);
+        if (middle) {
+            middle->guard_ = guard;
+        } else {
+            unmap(kept, bytes + 2 * guard);
+        }
+        return middle;
+    }
 
     [[nodiscard]] static result<mapping> map(std::byte* at, std::size_t bytes, int protection,
                                              int flags, int fd) noexcept {
