@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -62,6 +63,46 @@ TEST_CASE("layout: a checked pool has a page behind each slot and one between sl
     CHECK(plain->classes[1].offset_of(0) == 3 * 4096);
     CHECK(compute_layout(classes, static_cast<checking>(3)).error() == errc::invalid_options);
     CHECK(plain->control_bytes == compute_layout(classes, checking::full)->control_bytes);
+}
+
+TEST_CASE("layout: arenas are whole huge pages, of as many slots as fill them without a rest",
+          "[pool]") {
+    const std::array<class_spec, 4> classes{
+        {{4096, 3}, {48 * 1024, 130}, {1 << 20, 4}, {6 << 20, 2}}};
+    const auto layout = compute_layout(classes, checking::none, lending::arena);
+    REQUIRE(layout.has_value());
+    const auto& [first, second, third, fourth] =
+        std::tie(layout->classes[0], layout->classes[1], layout->classes[2], layout->classes[3]);
+    CHECK(first.arena_slots == 512);
+    CHECK(first.arenas() == 1);
+    CHECK(first.slots_in(0) == 3);
+    CHECK(second.arena_slots == 128);  // three huge pages
+    CHECK(second.arena_bytes() == 3 * huge_page_size);
+    CHECK(second.arenas() == 2);
+    CHECK(second.slots_in(0) == 128);
+    CHECK(second.slots_in(1) == 2);
+    CHECK(second.data == huge_page_size);
+    CHECK(third.arena_slots == 2);
+    CHECK(third.data == 7 * huge_page_size);
+    CHECK(fourth.arena_slots == 1);
+    CHECK(fourth.data == 9 * huge_page_size);
+    CHECK(fourth.arenas() == 2);
+    CHECK(layout->data_bytes == 15 * huge_page_size);
+    for (const class_layout& each : std::span{layout->classes}.first(4)) {
+        CHECK(each.offset_of(each.arena_slots) == each.data + each.arena_bytes());
+    }
+    CHECK(compute_layout(classes)->classes[0].arenas() == 0);
+}
+
+TEST_CASE("layout: arenas that would be too large, or that are checked, are refused", "[pool]") {
+    const auto made = [](std::size_t bytes, checking checks = checking::none) {
+        return compute_layout(std::array{class_spec{bytes, 1}}, checks, lending::arena).has_value();
+    };
+    CHECK(made(31 * page_size));        // 62 MiB
+    CHECK_FALSE(made(33 * page_size));  // 66 MiB
+    CHECK(made(max_slot_bytes));        // a single slot may have any size
+    CHECK_FALSE(made(huge_page_size + page_size));
+    CHECK_FALSE(made(huge_page_size, checking::full));
 }
 
 TEST_CASE("layout: a class table that makes no sense is refused", "[pool]") {

@@ -23,7 +23,8 @@ using zcpool::errc;
 TEST_CASE("option_checks: what can be met has a layout, and its size is reported", "[pool]") {
     const std::array<class_spec, 1> classes{{{4_KiB, 8}}};
     creation_report report;
-    const auto layout = zcpool::checked_layout(classes, {.slots = {8}}, {}, report);
+    const auto layout =
+        zcpool::checked_layout(classes, {.slots = {8}}, {}, zcpool::lending::never, report);
     REQUIRE(layout.has_value());
     CHECK(report.data_bytes == 8 * 4_KiB);
     CHECK(report.control_bytes == layout->control_bytes);
@@ -33,7 +34,8 @@ TEST_CASE("option_checks: what can be met has a layout, and its size is reported
 TEST_CASE("option_checks: a class table of a stranger is refused in words", "[pool]") {
     const std::array<class_spec, 2> classes{{{8_KiB, 1}, {4_KiB, 1}}};
     creation_report report;
-    const auto layout = zcpool::checked_layout(classes, {.slots = {1, 1}}, {}, report);
+    const auto layout =
+        zcpool::checked_layout(classes, {.slots = {1, 1}}, {}, zcpool::lending::never, report);
     CHECK(layout.error() == errc::invalid_options);
     CHECK(std::string_view{report.text}.find("must increase") != std::string_view::npos);
 }
@@ -56,7 +58,8 @@ TEST_CASE("option_checks: a machine that does not tell its memory is no reason t
     creation_report report;
     faults broken;
     broken.fail_call(0, EFAULT);
-    CHECK(zcpool::checked_layout(classes, {.slots = {8}}, {}, report).has_value());
+    CHECK(zcpool::checked_layout(classes, {.slots = {8}}, {}, zcpool::lending::never, report)
+              .has_value());
     CHECK(faults::calls() == 1);
 }
 

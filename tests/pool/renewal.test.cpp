@@ -2,6 +2,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 
 #include <support/catch.hpp>
 #include <support/faulty_syscalls.hpp>
@@ -97,6 +98,101 @@ TEST_CASE("renewal: the account counts from the last send, wherever it was noted
     CHECK(f.tested.clean(0, f.word, me) == renewal::over_budget);
     CHECK(slot_word::is_resting(f.word.was()));
     CHECK(f.tested.period() > std::chrono::milliseconds{0});
+}
+
+/// An arena of two slots.
+struct arena_fixture {
+    explicit arena_fixture(std::size_t budget_bytes = 0, int settle_ms = 0) {
+        const std::array<class_spec, 1> classes{{{huge_page_size / 2, 2}}};
+        layout = compute_layout(classes, checking::none, lending::arena).value();
+        data =
+            shared_memory::create_huge("zcpool-data", layout.data_bytes, arena_backing::anonymous)
+                .value();
+        control = shared_memory::create("zcpool-control", layout.control_bytes, page_use::control)
+                      .value();
+        auto& header = *reinterpret_cast<control_header*>(control.data());
+        tested = {layout.classes[0], data, control.data(),
+                  lent_budget{header.detached, budget_bytes, std::chrono::milliseconds{settle_ms}}};
+    }
+
+    renewal clean() {
+        return tested.clean_arena(
+            0, 2, [this](std::uint32_t slot) -> slot_word& { return words[slot]; }, me);
+    }
+    /// Lends a free slot, and leaves it resting.
+    void rest(std::uint32_t slot) {
+        slot_record record;
+        record.slot = slot_index{slot};
+        record.generation = words[slot].claim(me).value();
+        REQUIRE(tested.lend(record, words[slot], me));
+        tested.note_last_send(record);
+        REQUIRE(words[slot].drop(record.generation, me) == drop_outcome::resting);
+    }
+
+    pool_layout layout;
+    shared_memory data;
+    shared_memory control;
+    std::array<slot_word, 2> words;
+    page_renewer tested;
+};
+
+TEST_CASE("renewal: an arena is renewed when every slot of it was claimed", "[pool]") {
+    arena_fixture f;
+    f.rest(1);
+    f.data.data()[0] = std::byte{7};
+    f.data.data()[huge_page_size - 1] = std::byte{7};
+    CHECK(f.clean() == renewal::cleaned);
+    CHECK(f.data.data()[0] == std::byte{0});
+    CHECK(f.data.data()[huge_page_size - 1] == std::byte{0});
+    CHECK(f.words[0].was() == slot_status{1, slot_state::free, 0});
+    CHECK(f.words[1].was() == slot_status{1, slot_state::free, 0});
+}
+
+TEST_CASE("renewal: an arena of which somebody has a slot stays as it is", "[pool]") {
+    for (const std::uint32_t held : {0U, 1U}) {
+        arena_fixture f;
+        f.rest(1 - held);
+        const auto generation = f.words[held].claim(me);
+        const auto resting = f.words[1 - held].was();
+        f.data.data()[0] = std::byte{7};
+        CHECK(f.clean() == renewal::lost);
+        CHECK(f.data.data()[0] == std::byte{7});
+        CHECK(f.words[1 - held].was() == resting);
+        CHECK(f.words[held].drop(*generation, me) == drop_outcome::freed);
+        CHECK(f.clean() == renewal::cleaned);
+    }
+}
+
+TEST_CASE("renewal: over the budget an arena stays as it is, and its slots too", "[pool]") {
+    arena_fixture f{huge_page_size, 60'000};
+    f.rest(1);
+    CHECK(f.clean() == renewal::cleaned);
+    REQUIRE(f.words[0].claim(me).has_value());
+    REQUIRE(f.words[0].publish(1, me));
+    REQUIRE(f.words[0].grant(1, me, kernel_holder));  // lent while there was room
+    REQUIRE(f.words[0].drop(1, me) == drop_outcome::resting);
+    f.data.data()[0] = std::byte{7};
+    CHECK(f.clean() == renewal::over_budget);
+    CHECK(f.data.data()[0] == std::byte{7});
+    CHECK(slot_word::is_resting(f.words[0].was()));
+    CHECK(f.words[1].was().state == slot_state::free);
+}
+
+TEST_CASE("renewal: where an arena cannot be renewed, all its slots are in quarantine", "[pool]") {
+    arena_fixture f;
+    f.rest(0);
+    {
+        const zcpool_test::faults broken;
+        zcpool_test::faults::fail_populating(ENOMEM);
+        CHECK(f.clean() == renewal::failed);
+    }
+    for (const slot_word& each : f.words) {
+        CHECK(each.was().state == slot_state::quarantine);
+    }
+    CHECK(f.clean() == renewal::cleaned);
+    for (const slot_word& each : f.words) {
+        CHECK(each.was().state == slot_state::free);
+    }
 }
 
 }  // namespace

@@ -7,18 +7,23 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <span>
 #include <string>
+#include <utility>
 
 #include <support/catch.hpp>
+#include <support/child.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <zcpool/pool/shared_memory.hpp>
+#include <zcpool/sys/smaps.hpp>
 
 namespace {
 
@@ -235,6 +240,99 @@ TEST_CASE("shared_memory: is in core dumps until it is excluded", "[pool]") {
     CHECK_FALSE(is_excluded(memory));
     REQUIRE(memory.exclude_from_core_dumps().has_value());
     CHECK(is_excluded(memory));
+}
+
+/// Arenas of two huge pages, as far as the system gives any.
+shared_memory make_huge(arena_backing backing) {
+    auto made = shared_memory::create_huge("zcpool-test", 2 * huge_page_size, backing);
+    REQUIRE(made.has_value());
+    return std::move(*made);
+}
+
+TEST_CASE("shared_memory: what is for arenas lies where huge pages do, with a file or without",
+          "[pool]") {
+    for (const auto backing : {arena_backing::anonymous, arena_backing::memfd}) {
+        const shared_memory memory = make_huge(backing);
+        CHECK(reinterpret_cast<std::uintptr_t>(memory.data()) % huge_page_size == 0);
+        CHECK(memory.has_file() == (backing == arena_backing::memfd));
+        CHECK((memory.fd() == -1) == (backing == arena_backing::anonymous));
+        const std::span bytes{memory.data(), memory.size()};
+        CHECK(std::all_of(bytes.begin(), bytes.end(),
+                          [](std::byte each) { return each == std::byte{0}; }));
+        CHECK(memory.verify_renewal(0, huge_page_size) == true);
+        CHECK(memory.verify_renewal(0, 2 * huge_page_size) == true);
+        CHECK(zcpool_test::status_of(
+                  [&] { return ::msync(memory.data(), page_size, MS_ASYNC) == -1 ? 0 : 1; }) == 0);
+    }
+}
+
+TEST_CASE("shared_memory: a locked arena is renewed as well", "[pool]") {
+    const shared_memory memory = make_huge(arena_backing::anonymous);
+    if (::mlock(memory.data(), memory.size()) != 0) {
+        SKIP("4 MiB may not be locked here");
+    }
+    CHECK(memory.verify_renewal(0, 2 * huge_page_size) == true);
+}
+
+TEST_CASE("shared_memory: an arena whose huge pages were split is renewed as a whole", "[pool]") {
+    for (const auto backing : {arena_backing::anonymous, arena_backing::memfd}) {
+        const shared_memory memory = make_huge(backing);
+        // What the system does when memory is short, or when a part is treated apart.
+        REQUIRE(memory.pages().forbid(page_size, page_size).has_value());
+        REQUIRE(::mprotect(memory.data(), memory.size(), PROT_READ | PROT_WRITE) == 0);
+        REQUIRE(::madvise(memory.data() + huge_page_size, page_size, MADV_NOHUGEPAGE) == 0);
+        CHECK(memory.verify_renewal(0, huge_page_size) == true);
+        CHECK(memory.verify_renewal(huge_page_size, huge_page_size) == true);
+        CHECK(memory.verify_renewal(0, 2 * huge_page_size) == true);
+    }
+}
+
+TEST_CASE("shared_memory: an arena is a huge page again after it was renewed", "[pool]") {
+    const shared_memory memory = make_huge(arena_backing::anonymous);
+    if (sys::huge_bytes_of(memory.data(), memory.size()) != memory.size()) {
+        SKIP("no transparent huge pages are to be had");
+    }
+    for (int i = 0; i < 10; ++i) {
+        REQUIRE(memory.renew(0, huge_page_size).has_value());
+    }
+    CHECK(sys::huge_bytes_of(memory.data(), memory.size()) == memory.size());
+}
+
+TEST_CASE("shared_memory: for arenas, renewal that does nothing is found out", "[pool]") {
+    for (const auto backing : {arena_backing::anonymous, arena_backing::memfd}) {
+        const shared_memory memory = make_huge(backing);
+        const faults broken;
+        faults::switch_renewal_off();
+        CHECK(memory.verify_renewal(0, huge_page_size) == false);
+    }
+}
+
+TEST_CASE("misuse: shared_memory: a part of a huge page cannot be replaced", "[pool]") {
+    const shared_memory memory = make_huge(arena_backing::memfd);
+    for (const auto& [offset, size] :
+         {std::pair{std::size_t{0}, page_size}, std::pair{page_size, huge_page_size}}) {
+        CHECK(zcpool_test::status_of([&] {
+                  std::fclose(stderr);
+                  return memory.renew(offset, size).has_value() ? 0 : 1;
+              }) == -SIGABRT);
+    }
+}
+
+TEST_CASE("shared_memory: for arenas, whichever call fails, nothing is leaked", "[pool]") {
+    for (const auto backing : {arena_backing::anonymous, arena_backing::memfd}) {
+        const zcpool_test::held before;
+        for (long i = 0;; ++i) {
+            REQUIRE(i < 100);
+            faults broken;
+            broken.fail_call(i, EMFILE);
+            auto memory = shared_memory::create_huge("zcpool-test", huge_page_size, backing);
+            if (faults::calls() <= i) {
+                CHECK(memory.has_value());
+                break;
+            }
+        }
+        CHECK(before == zcpool_test::held{});
+    }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <support/faulty_syscalls.hpp>
+#include <support/huge_pages.hpp>
 #include <support/pools.hpp>
 #include <support/scale.hpp>
 #include <support/sinks.hpp>
@@ -96,35 +97,34 @@ struct message_plan {
     std::size_t size;
     std::chrono::milliseconds delay;
 
-    static message_plan of(std::uint64_t number) {
+    static message_plan of(std::uint64_t number, std::size_t largest) {
         std::mt19937_64 random{number};
         // As many sizes between 1 and 2 as between 512 KiB and 1 MiB; three in a thousand readers
         // sleep.
         const auto bits = random() % 21;
         const auto size = std::min<std::size_t>(
-            (std::size_t{1} << bits) + random() % (std::size_t{1} << bits), 1_MiB);
+            (std::size_t{1} << bits) + random() % (std::size_t{1} << bits), largest);
         return {size, std::chrono::milliseconds{random() % 1000 < 3 ? random() % 501 : 0}};
     }
 };
 
-/// Sends messages of all sizes from a pool of two slots over several connections to readers that
-/// sleep now and then.
+/// Sends messages of all sizes that a pool has over several connections to readers that sleep now
+/// and then.
 ///
 /// Returns: how many messages were not what was sent.
 template <class Sink>
-long wrong_messages(connector connect, long messages, std::uint64_t seed) {
+long wrong_messages(zcpool::pool_view pool, connector connect, long messages, std::uint64_t seed) {
     constexpr std::size_t readers = 4;
-    using two_slots = zcpool::pool<zcpool::size_classes<1_MiB>>;
-    const auto pool = make_pool<two_slots>(lending_options(2, 0));
+    const std::size_t largest = pool.largest();
     std::vector<connection> links;
     std::vector<std::thread> threads;
     std::atomic<long> wrong{0};
     for (std::size_t r = 0; r < readers; ++r) {
         links.push_back(connect());
-        threads.emplace_back([&wrong, fd = links.back().peer.get(), r, messages, seed] {
+        threads.emplace_back([&wrong, fd = links.back().peer.get(), r, messages, seed, largest] {
             for (auto number = r; number < static_cast<std::uint64_t>(messages);
                  number += readers) {
-                const auto plan = message_plan::of(seed + number);
+                const auto plan = message_plan::of(seed + number, largest);
                 std::this_thread::sleep_for(plan.delay);
                 wrong += read_exactly(fd, plan.size) != pattern(plan.size, seed + number) ? 1 : 0;
             }
@@ -137,7 +137,7 @@ long wrong_messages(connector connect, long messages, std::uint64_t seed) {
     bool alive = true;
     for (std::uint64_t number = 0; alive && number < static_cast<std::uint64_t>(messages);
          ++number) {
-        const auto plan = message_plan::of(seed + number);
+        const auto plan = message_plan::of(seed + number, largest);
         // Who waits for a slot must hear meanwhile that the kernel has done with one.
         auto into = pool.acquire_for(plan.size, 1ms);
         for (int i = 0; !into && i < 60'000; ++i) {
@@ -170,6 +170,63 @@ long wrong_messages(connector connect, long messages, std::uint64_t seed) {
     CHECK(slots_in_use(pool) == 0);
     return wrong;
 }
+
+/// Likewise from a pool of two slots.
+template <class Sink>
+long wrong_messages(connector connect, long messages, std::uint64_t seed) {
+    using two_slots = zcpool::pool<zcpool::size_classes<1_MiB>>;
+    const auto pool = make_pool<two_slots>(lending_options(2, 0));
+    return wrong_messages<Sink>(pool, connect, messages, seed);
+}
+
+/// A pool of one arena, of which every slot is `Bytes`.
+template <std::size_t Bytes>
+auto make_arena(zcpool::arena_backing backing) {
+    auto options = arena_options(zcpool::huge_page_size / Bytes, 0);
+    options.arenas = backing;
+    auto pool = make_pool<zcpool::pool<zcpool::size_classes<Bytes>>>(options);
+    INFO(pool.report().arenas.text);
+    REQUIRE(pool.report().lending == zcpool::lending::arena);
+    return pool;
+}
+
+/// Sends from all slots of a pool of one arena, uses all of them again at once, and only then lets
+/// the peer read.
+///
+/// Returns: of how many messages the peer read something else than was sent.
+template <class Sink>
+int arena_messages_changed(zcpool::pool_view pool, connector connect, int rounds) {
+    constexpr std::size_t size = 16 * 1024;  // two fit into the queues of every kind of link
+    constexpr std::size_t slots = 2;
+    connection link = connect();
+    Sink out{link.ours.get()};
+    int changed = 0;
+    for (int i = 0; i < rounds; ++i) {
+        for (std::size_t slot = 0; slot < slots; ++slot) {
+            auto into = pool.try_acquire(pool.largest());
+            REQUIRE(into);
+            fill(into.space().first(size), slots * static_cast<std::uint64_t>(i) + slot);
+            into.commit(size);
+            out.push(std::move(into).freeze());
+        }
+        while (settle(out) == sink::state::blocked) {
+            REQUIRE(wait_writable(link.ours.get()));
+        }
+        REQUIRE(out.stats().copied_bytes == 0);
+        for (std::size_t slot = 0; slot < slots; ++slot) {
+            auto next = pool.try_acquire(pool.largest());
+            REQUIRE(next);
+            fill(next.space(), ~std::uint64_t{slot});
+        }
+        for (std::size_t slot = 0; slot < slots; ++slot) {
+            const auto seed = slots * static_cast<std::uint64_t>(i) + slot;
+            changed += read_exactly(link.peer.get(), size) != pattern(size, seed) ? 1 : 0;
+        }
+    }
+    return changed;
+}
+
+constexpr connector all_links[] = {unix_pair, tcp_pair, pipe_pair};
 
 std::uint64_t run_seed() {
     const std::uint64_t seed = std::random_device{}();
@@ -218,6 +275,68 @@ TEMPLATE_TEST_CASE(
         SKIP("ZCPOOL_TEST_NETNS_A is not set: run tests/support/with_veth.sh");
     }
     CHECK(wrong_messages<TestType>(veth_pair, scaled(20'000), run_seed()) == 0);
+}
+
+TEST_CASE("lifetime: an arena used again at once changes nothing for a slow reader, by address",
+          "[sink][.zerocopy]") {
+    if (!has_huge_pages()) {
+        SKIP("no transparent huge pages are to be had");
+    }
+    const auto pool = make_arena<1_MiB>(zcpool::arena_backing::anonymous);
+    for (const connector connect : all_links) {
+        CHECK(arena_messages_changed<lending_vmsplice>(pool, connect, 100) == 0);
+    }
+    CHECK(pool.stats()[0].renewed >= 2 * 299);
+    const faults broken;
+    faults::switch_renewal_off();
+    for (const connector connect : all_links) {
+        CHECK(arena_messages_changed<lending_vmsplice>(pool, connect, 100) >= 198);
+    }
+}
+
+TEMPLATE_TEST_CASE("lifetime: an arena used again at once changes nothing for a slow reader",
+                   "[sink][.zerocopy]", LENDING_SINKS) {
+    const shmem_huge_pages allowed{"advise"};
+    if (!allowed.was_granted()) {
+        SKIP("shmem_enabled may not be set to advise");
+    }
+    const auto pool = make_arena<1_MiB>(zcpool::arena_backing::memfd);
+    for (const connector connect : all_links) {
+        CHECK(arena_messages_changed<TestType>(pool, connect, 100) == 0);
+    }
+    CHECK(pool.stats()[0].renewed >= 2 * 299);
+    const faults broken;
+    SECTION("with renewal switched off the same test sees corruption") {
+        faults::switch_renewal_off();
+    }
+    SECTION("and where each slot is renewed by itself, a part of a huge page") {
+        faults::split_punches(1_MiB);
+    }
+    for (const connector connect : all_links) {
+        CHECK(arena_messages_changed<TestType>(pool, connect, 100) >= 198);
+    }
+}
+
+TEST_CASE("lifetime: messages of all sizes from one arena arrive as they were sent, by address",
+          "[sink][.zerocopy]") {
+    if (!has_huge_pages()) {
+        SKIP("no transparent huge pages are to be had");
+    }
+    const auto pool = make_arena<64_KiB>(zcpool::arena_backing::anonymous);
+    CHECK(wrong_messages<lending_vmsplice>(pool, tcp_pair, scaled(10'000), run_seed()) == 0);
+    CHECK(wrong_messages<lending_vmsplice>(pool, unix_pair, scaled(10'000), run_seed()) == 0);
+    CHECK(pool.stats()[0].renewed > 500);
+}
+
+TEMPLATE_TEST_CASE("lifetime: messages of all sizes from one arena arrive as they were sent",
+                   "[sink][.zerocopy]", LENDING_SINKS) {
+    const shmem_huge_pages allowed{"advise"};
+    if (!allowed.was_granted()) {
+        SKIP("shmem_enabled may not be set to advise");
+    }
+    const auto pool = make_arena<1_MiB>(zcpool::arena_backing::memfd);
+    CHECK(wrong_messages<TestType>(pool, tcp_pair, scaled(5'000), run_seed()) == 0);
+    CHECK(wrong_messages<TestType>(pool, unix_pair, scaled(5'000), run_seed()) == 0);
 }
 
 }  // namespace

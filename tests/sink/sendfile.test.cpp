@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <support/faulty_syscalls.hpp>
+#include <support/huge_pages.hpp>
 #include <support/pools.hpp>
 #include <support/sockets.hpp>
 #include <zcpool/sink/sendfile.hpp>
@@ -35,6 +36,22 @@ TEST_CASE("sendfile: lends large slices and copies small ones by choice", "[sink
     CHECK(pool.stats()[0].lent == 0);
     CHECK(pool.stats()[1].lent == 1);
     CHECK(pool.stats()[1].copied_bytes == 0);
+}
+
+TEST_CASE("sendfile: from arenas without a file it copies, and counts it", "[sink]") {
+    if (!has_huge_pages()) {
+        SKIP("no transparent huge pages are to be had");
+    }
+    const auto pool = make_pool(arena_options(1, 1));
+    REQUIRE(pool.report().lending == zcpool::lending::arena);
+    connection link = unix_pair();
+    sink::sendfile out{link.ours.get()};
+    out.push(make_slice(pool, 60'000, 1));
+    REQUIRE(out.flush() == sink::state::done);
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+    CHECK(out.stats().fallback_bytes == 60'000);
+    CHECK(pool.stats()[1].copied_bytes == 60'000);
+    CHECK(pool.stats()[1].lent == 0);
 }
 
 TEST_CASE("sendfile: a file that ends too early fails the sink, it does not loop", "[sink]") {

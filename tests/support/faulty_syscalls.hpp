@@ -44,8 +44,8 @@ public:
 
     /// Answers sends with at most this many bytes.
     static void shorten_sends(std::size_t bytes) noexcept { longest_send_.store(bytes); }
-    /// Answers punching a hole with success and does nothing: renewal is switched off, but for the
-    /// first `working` times.
+    /// Answers punching a hole (and taking anonymous pages away) with success and does nothing:
+    /// renewal is switched off, but for the first `working` times.
     static void switch_renewal_off(long working = 0) noexcept { working_punches_.store(working); }
     /// Says that the system's pages have this size; 0: no longer.
     static void pretend_page_size(long bytes) noexcept { page_size_.store(bytes); }
@@ -67,6 +67,9 @@ public:
     static void pretend_uid(long uid) noexcept { uid_.store(uid); }
     /// Makes every punch reach no more than this many bytes of what it was asked for.
     static void shorten_punches(long bytes) noexcept { longest_punch_.store(bytes); }
+    /// Makes every punch in parts of this many bytes, one after the other, as if slots were renewed
+    /// each by itself.
+    static void split_punches(long bytes) noexcept { punch_part_.store(bytes); }
     /// Answers sendfile and splice from a file with 0 bytes, as at the end of a file.
     static void end_files() noexcept { files_end_.store(true); }
     /// Answers sendfile with this error; 0: no longer.
@@ -93,6 +96,7 @@ private:
         working_punches_.store(LONG_MAX);
         page_size_.store(0);
         longest_punch_.store(LONG_MAX);
+        punch_part_.store(LONG_MAX);
         files_end_.store(false);
         punches_held_.store(false);
         punch_error_.store(0);
@@ -135,6 +139,7 @@ private:
     inline static std::atomic<long> working_punches_{LONG_MAX};
     inline static std::atomic<long> page_size_{0};
     inline static std::atomic<long> longest_punch_{LONG_MAX};
+    inline static std::atomic<long> punch_part_{LONG_MAX};
     inline static std::atomic<bool> files_end_{false};
     static void wait_while_held() noexcept {
         punches_waiting_.fetch_add(1);
@@ -196,14 +201,9 @@ struct faulty_kernel : zcpool::sys::kernel {
         if ((mode & FALLOC_FL_PUNCH_HOLE) == 0) {
             return faults::strikes() ? -1 : real::fallocate(fd, mode, offset, bytes);
         }
-        faults::wait_while_held();
-        if (faults::strikes(faults::punch_error_)) {
-            return -1;
-        }
-        return faults::working_punches_.fetch_sub(1) <= 0
-                   ? 0
-                   : real::fallocate(fd, mode, offset,
-                                     std::min(bytes, faults::longest_punch_.load()));
+        return punch(bytes, [=](off_t from, off_t part) {
+            return real::fallocate(fd, mode, offset + from, part);
+        });
     }
     static void* mmap(void* hint, std::size_t bytes, int protection, int flags, int fd,
                       off_t offset) noexcept {
@@ -215,6 +215,13 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static int madvise(void* address, std::size_t bytes, int advice) noexcept {
         constexpr int populate_write = 23;
+        constexpr int drop_even_locked = 24;
+        if (advice == drop_even_locked) {
+            return punch(static_cast<off_t>(bytes), [=](off_t from, off_t part) {
+                return real::madvise(static_cast<std::byte*>(address) + from,
+                                     static_cast<std::size_t>(part), advice);
+            });
+        }
         if (advice == populate_write ? faults::strikes(faults::populate_error_)
                                      : faults::strikes()) {
             return -1;
@@ -362,6 +369,26 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
 
 private:
+    /// Takes pages away, of a file or of memory: renewal's first half.
+    template <class Take>
+    static int punch(off_t bytes, Take&& take) noexcept {
+        faults::wait_while_held();
+        if (faults::strikes(faults::punch_error_)) {
+            return -1;
+        }
+        if (faults::working_punches_.fetch_sub(1) <= 0) {
+            return 0;
+        }
+        const off_t all = std::min<off_t>(bytes, faults::longest_punch_.load());
+        const off_t part = std::min<off_t>(all, faults::punch_part_.load());
+        for (off_t from = 0; from < all; from += part) {
+            if (const int answer = take(from, std::min(part, all - from)); answer != 0) {
+                return answer;
+            }
+        }
+        return 0;
+    }
+
     /// The beginning of a list of parts, no longer in all than a send may be.
     struct shortened {
         shortened(const iovec* all, std::size_t many) noexcept : parts(all), count(many) {

@@ -137,14 +137,25 @@ public:
     /// From here on the slot's pages are replaced before its next owner writes, whatever becomes of
     /// the call. This is the only way to a pool's descriptor, so no sink can forget it.
     /// Returns: a descriptor that can only read, where the system allows to open one, valid while
-    /// this slice lives; nothing when the bytes may not be lent (adopted, a pool that never lends,
-    /// budget used up): then copy.
-    /// Concurrency: lock-free; any thread.
+    /// this slice lives; nothing when the bytes may not be lent (adopted, a pool that never lends
+    /// or has no file, budget used up): then copy. Concurrency: lock-free; any thread.
     [[nodiscard]] std::optional<file_range> lend() const noexcept {
-        if (!in_pool() || !is_usable() || !record().core->lend(record())) {
+        if (!in_pool()) {
             return std::nullopt;
         }
-        return file_range{record().core->lending_fd(), record().core->offset_of(data_)};
+        const int fd = record().core->lending_fd();
+        if (fd < 0 || !lend_memory()) {
+            return std::nullopt;
+        }
+        return file_range{fd, record().core->offset_of(data_)};
+    }
+
+    /// Likewise for a call that takes the bytes where they lie (vmsplice), also of pools that have
+    /// no file.
+    ///
+    /// Returns: false when the bytes may not be lent: then copy.
+    [[nodiscard]] bool lend_memory() const noexcept {
+        return in_pool() && is_usable() && record().core->lend(record());
     }
 
     /// How often the slot's present content was sent by copying, as far as count_copied_send() was

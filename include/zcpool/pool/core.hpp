@@ -27,6 +27,7 @@
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/size_classes.hpp>
 #include <zcpool/pool/slab.hpp>
+#include <zcpool/pool/slab_arenas.hpp>
 #include <zcpool/pool/slot_checks.hpp>
 #include <zcpool/pool/slot_history.hpp>
 #include <zcpool/pool/stats.hpp>
@@ -279,6 +280,8 @@ private:
 
     [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how, priority who) noexcept;
     [[nodiscard]] taken_slot search_class(std::size_t index, search how, priority who) noexcept;
+    [[nodiscard]] taken_slot take_from(std::size_t index, search how) noexcept;
+    [[nodiscard]] drop_outcome give_back_to_arena(slot_record& record) noexcept;
     bool keep_for_reserve(slot_record& record) noexcept;
     void give_back_slowly(slot_record& record, slot_life life, const call_site& site) noexcept;
     [[nodiscard]] slot_life begin_checked(slot_record& record, std::source_location where) noexcept;
@@ -307,6 +310,7 @@ private:
     sys::unique_fd read_only_;
     sys::fork_guard guard_;
     std::array<slab, max_classes> slabs_;
+    std::unique_ptr<slab_arenas[]> arenas_;  ///< of each class; null: slots are not in arenas
     std::array<slot_reserve, max_classes> reserves_;
     std::unique_ptr<slot_checks> checks_;  ///< null: the pool is not checked
     thread_caches caches_;

@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <span>
 #include <system_error>
 #include <utility>
 
 #include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/pool/arena_memory.hpp>
 #include <zcpool/pool/core.hpp>
 #include <zcpool/pool/option_checks.hpp>
 #include <zcpool/pool/slot_checks.hpp>
@@ -34,17 +36,19 @@ public:
 
     [[nodiscard]] result<pool_core*> run(pool_policy policy) noexcept {
         report_ = creation_report{};
-        auto layout = checked_layout(classes_, options_, policy.checking, report_);
-        if (!layout) {
-            return fail(layout.error());
+        policy_ = policy;
+        auto chosen = choose_lending(classes_, options_, policy.checking, report_);
+        if (!chosen) {
+            return fail(chosen.error());
         }
-        layout_ = *layout;
+        layout_ = chosen->layout;
+        lending_ = chosen->lends;
+        arenas_ = std::move(chosen->arenas);
         core_ = new (std::nothrow) pool_core;
         if (core_ == nullptr) {
             return fail(errc::out_of_memory);
         }
         core_->spill_ = policy.spill;
-        policy_ = policy;
         core_->class_count_ = layout_.class_count;
         std::array<std::size_t, max_classes> sizes{};
         for (std::size_t i = 0; i < layout_.class_count; ++i) {
@@ -60,8 +64,12 @@ public:
                 return fail(done.error());
             }
         }
-        for (auto& each : core_->open_slabs()) {
-            each.fill_store();
+        for (std::size_t i = 0; i < layout_.class_count; ++i) {
+            if (core_->arenas_ == nullptr) {
+                core_->slabs_[i].fill_store();
+            } else {
+                core_->arenas_[i].fill_store();
+            }
         }
         if (auto done = fill_reserves(); !done) {
             delete core_;
@@ -73,8 +81,10 @@ public:
 
 private:
     [[nodiscard]] result<void> make_memory() noexcept {
-        const auto use = options_.lending == lending::never ? page_use::fixed : page_use::renewable;
-        auto data = shared_memory::create("zcpool-data", layout_.data_bytes, use, guard_bytes());
+        const auto use = lending_ == lending::never ? page_use::fixed : page_use::renewable;
+        auto data =
+            arenas_ ? result<shared_memory>{std::move(*arenas_)}
+                    : shared_memory::create("zcpool-data", layout_.data_bytes, use, guard_bytes());
         if (!data && data.error() == errc::unsupported) {
             report_.explain(
                 "lending needs MADV_POPULATE_WRITE (Linux 5.14), which this kernel does not have; "
@@ -109,7 +119,7 @@ private:
 
     [[nodiscard]] result<void> open_slabs() noexcept {
         control_header& header = *new (core_->control_.data()) control_header{};
-        const std::size_t limit = layout_.data_bytes / 1000 * options_.lent_budget_permille;
+        const std::size_t limit = lent_limit(layout_, options_);
         pool_table& table = header.table;
         table.magic = pool_table::expected_magic;
         table.version = pool_table::expected_version;
@@ -118,7 +128,7 @@ private:
         table.data_bytes = layout_.data_bytes;
         table.control_bytes = layout_.control_bytes;
         std::copy(classes_.begin(), classes_.end(), table.classes.begin());
-        table.lends = options_.lending == lending::cached ? 1 : 0;
+        table.lends = lending_ == lending::never ? 0 : 1;
         table.spills = policy_.spill == spill_policy::next_class ? 1 : 0;
         table.lent_budget_bytes = limit;
         table.lent_settle_ms = static_cast<std::uint64_t>(options_.lent_settle_time.count());
@@ -139,16 +149,27 @@ private:
                 return done;
             }
         }
-        return {};
+        return lending_ == lending::arena ? open_arenas() : result<void>{};
+    }
+
+    [[nodiscard]] result<void> open_arenas() noexcept {
+        core_->arenas_.reset(new (std::nothrow) slab_arenas[layout_.class_count]);
+        for (std::size_t i = 0; core_->arenas_ != nullptr && i < layout_.class_count; ++i) {
+            if (auto done = core_->arenas_[i].open(core_->slabs_[i]); !done) {
+                return done;
+            }
+        }
+        return core_->arenas_ != nullptr ? result<void>{} : fail(errc::out_of_memory);
     }
 
     /// Lending is safe only if replaced pages are really detached; large folios would keep them.
     /// So is sharing: what the dead were sending is replaced. Tried, not believed.
     [[nodiscard]] result<void> prove_renewal() noexcept {
-        if (options_.lending == lending::never) {
+        if (lending_ == lending::never) {
             return find_out_renewal();
         }
-        for (std::size_t i = 0; i < layout_.class_count; ++i) {
+        // Of arenas it was proved before they were chosen.
+        for (std::size_t i = 0; lending_ == lending::cached && i < layout_.class_count; ++i) {
             const class_layout& each = layout_.classes[i];
             auto detached = core_->data_.verify_renewal(each.data, each.slot_bytes);
             if (!detached) {
@@ -167,7 +188,9 @@ private:
             }
         }
         // Not being able to is no reason to fail: whoever maps the pool could write to it anyway.
-        if (auto read_only = core_->data_.file().reopen_read_only()) {
+        if (!core_->data_.has_file()) {
+            // Nothing that a sink could be given.
+        } else if (auto read_only = core_->data_.file().reopen_read_only()) {
             core_->read_only_ = std::move(*read_only);
         } else {
             report_.explain(
@@ -175,8 +198,8 @@ private:
                 "one",
                 std::strerror(read_only.error().value()));
         }
-        core_->lending_ = options_.lending;
-        report_.lending = options_.lending;
+        core_->lending_ = lending_;
+        report_.lending = lending_;
         return {};
     }
 
@@ -280,7 +303,8 @@ private:
     /// Without membarrier there is no taking back what other threads cache: then there are no
     /// caches.
     [[nodiscard]] result<void> open_caches() noexcept {
-        if (policy_.cache == cache_policy::none || policy_.checking != checking::none) {
+        if (policy_.cache == cache_policy::none || policy_.checking != checking::none ||
+            lending_ == lending::arena) {
             return {};
         }
         auto done = core_->caches_.open(core_, core_->open_slabs(), core_->waiters_, core_->me_);
@@ -309,6 +333,8 @@ private:
     creation_report& report_;
     pool_policy policy_;
     pool_layout layout_;
+    lending lending_ = lending::never;
+    std::optional<shared_memory> arenas_;  // the data memory, where it has arenas
     pool_core* core_ = nullptr;
 };
 

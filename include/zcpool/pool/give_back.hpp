@@ -45,7 +45,8 @@ inline void pool_core::give_back_slowly(slot_record& record, slot_life life,
                 return;
             }
         }
-        const drop_outcome outcome = slabs_[index].give_back(record, me_);
+        const drop_outcome outcome =
+            arenas_ == nullptr ? slabs_[index].give_back(record, me_) : give_back_to_arena(record);
         if (outcome == drop_outcome::not_held) {
             return;  // misuse: whoever released it has given up the reference
         }
@@ -54,6 +55,17 @@ inline void pool_core::give_back_slowly(slot_record& record, slot_life life,
         }
     }
     drop_references(1);
+}
+
+/// Gives a slot up whose arena may come back as a whole with it: then there is one for as many who
+/// wait, of whom the caller wakes the first.
+inline drop_outcome pool_core::give_back_to_arena(slot_record& record) noexcept {
+    const std::size_t index = to_number(record.size_class);
+    const arena_release done = arenas_[index].give_back(record, me_);
+    for (std::uint32_t i = 1; i < done.available; ++i) {
+        wake_one(index);
+    }
+    return done.outcome;
 }
 
 /// Puts a slot that the process owns alone in the place of one that the reserve lacks.
@@ -73,8 +85,12 @@ inline bool pool_core::keep_for_reserve(slot_record& record) noexcept {
 
 inline std::size_t pool_core::renew_resting(std::size_t most) noexcept {
     std::size_t renewed = 0;
-    for (std::size_t index = 0; guard_.in_creator() && index < class_count_; ++index) {
-        for (auto n = slabs_[index].renew_resting(me_, most - renewed); n != 0; --n, ++renewed) {
+    for (std::size_t index = 0; guard_.in_creator() && index < class_count_ && renewed < most;
+         ++index) {
+        const std::size_t left = most - renewed;
+        for (auto n = arenas_ == nullptr ? slabs_[index].renew_resting(me_, left)
+                                         : arenas_[index].renew_resting(me_, left);
+             n != 0; --n, ++renewed) {
             wake_one(index);
         }
     }
@@ -83,7 +99,8 @@ inline std::size_t pool_core::renew_resting(std::size_t most) noexcept {
 
 inline std::size_t pool_core::trim(std::size_t keep) noexcept {
     std::size_t bytes = 0;
-    if (guard_.in_creator()) {
+    // A slot's pages are a part of its arena's, which cannot be given back alone.
+    if (guard_.in_creator() && arenas_ == nullptr) {
         caches_.drain();
         for (std::size_t index = 0; index < class_count_; ++index) {
             const std::size_t trimmed = slabs_[index].trim(me_, keep);

@@ -6,15 +6,18 @@
 //
 //     data:     slab 0 | slab 1 | ...
 //     checked:  slot, margin, slot, margin, ... | guard | slab 1, likewise | guard | ...
+//     arenas:   arena, arena, ... | slab 1, likewise, each at a multiple of a huge page
 //     control:  header | process registry, its waiters | class 0: counters, words, stamps, store,
 //               ring | ...
 //
 // Data holds slots only, so that a reader may be given it read-only. In a checked pool a page lies
 // behind each slot and another between two slabs; the header says so.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 
 #include <zcpool/base/align.hpp>
@@ -79,8 +82,9 @@ struct class_layout {
     std::size_t slot_bytes = 0;
     std::size_t margin = 0;  ///< bytes behind each slot that are nobody's
     std::uint32_t slots = 0;
-    std::size_t word_stride = 0;  ///< bytes from one slot word to the next
-    std::size_t data = 0;         ///< slab, in the data file; the rest in the control file
+    std::uint32_t arena_slots = 0;  ///< slots of an arena, which are renewed together; 0: no arenas
+    std::size_t word_stride = 0;    ///< bytes from one slot word to the next
+    std::size_t data = 0;           ///< slab, in the data file; the rest in the control file
     std::size_t counters = 0;
     std::size_t words = 0;
     std::size_t stamps = 0;
@@ -92,7 +96,28 @@ struct class_layout {
     [[nodiscard]] constexpr std::size_t offset_of(std::uint32_t slot) const noexcept {
         return data + slot * (slot_bytes + margin);
     }
+
+    /// How many arenas there are; the last one may have fewer slots than the others, but the same
+    /// bytes.
+    [[nodiscard]] constexpr std::uint32_t arenas() const noexcept {
+        return arena_slots == 0 ? 0 : (slots + arena_slots - 1) / arena_slots;
+    }
+    [[nodiscard]] constexpr std::size_t arena_bytes() const noexcept {
+        return arena_slots * slot_bytes;
+    }
+    [[nodiscard]] constexpr std::uint32_t slots_in(std::uint32_t arena) const noexcept {
+        return std::min(arena_slots, slots - arena * arena_slots);
+    }
 };
+
+/// Bytes of an arena: as few huge pages as slots of this size fill without a rest.
+[[nodiscard]] constexpr std::size_t arena_bytes_for(std::size_t slot_bytes) noexcept {
+    return std::lcm(slot_bytes, huge_page_size);
+}
+
+/// Arenas beyond this are refused, but those of a single slot: what is renewed together is also
+/// held together.
+inline constexpr std::size_t max_arena_bytes = 64_MiB;
 
 /// Where everything lies.
 struct pool_layout {
@@ -107,12 +132,16 @@ struct pool_layout {
 /// Computes the layout of a class table that may come from a stranger.
 ///
 /// `checks`: any but none puts a page behind each slot and one between two slabs.
+/// `lends`: lending::arena makes arenas of the slots; not with checks.
 /// Errors: `invalid_options` for 0 or more than 16 classes, sizes that are not increasing multiples
-/// of the page size up to 1 GiB, 0 or more than 2^20 slots a class, no such `checks`, or a pool
-/// whose size does not fit size_t.
+/// of the page size up to 1 GiB, 0 or more than 2^20 slots a class, no such `checks`, arenas that
+/// are too large, or a pool whose size does not fit size_t.
 [[nodiscard]] constexpr result<pool_layout> compute_layout(
-    std::span<const class_spec> classes, checking checks = checking::none) noexcept {
-    if (classes.empty() || classes.size() > max_classes || checks > checking::guarded) {
+    std::span<const class_spec> classes, checking checks = checking::none,
+    lending lends = lending::never) noexcept {
+    const bool in_arenas = lends == lending::arena;
+    if (classes.empty() || classes.size() > max_classes || checks > checking::guarded ||
+        (in_arenas && checks != checking::none)) {
         return fail(errc::invalid_options);
     }
     pool_layout layout;
@@ -141,8 +170,16 @@ struct pool_layout {
         here.word_stride = here.slots <= 256 ? cache_line : sizeof(slot_word);
         here.margin = checks == checking::none ? 0 : page_size;
         std::size_t slab = 0;
+        if (in_arenas) {
+            const std::size_t bytes = arena_bytes_for(here.slot_bytes);
+            if (bytes > max_arena_bytes && bytes != here.slot_bytes) {
+                return fail(errc::invalid_options);
+            }
+            here.arena_slots = static_cast<std::uint32_t>(bytes / here.slot_bytes);
+        }
         if (!checked_add(layout.data_bytes, i == 0 ? 0 : here.margin, here.data) ||
-            !checked_multiply(here.slot_bytes + here.margin, here.slots, slab) ||
+            !checked_multiply(in_arenas ? here.arena_bytes() : here.slot_bytes + here.margin,
+                              in_arenas ? here.arenas() : here.slots, slab) ||
             !checked_add(here.data, slab, layout.data_bytes)) {
             return fail(errc::invalid_options);
         }

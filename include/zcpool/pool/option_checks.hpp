@@ -3,6 +3,7 @@
 
 // Which wishes for a pool can be met, before anything is made: every refusal in words.
 
+#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 #include <cstddef>
@@ -40,11 +41,12 @@ namespace zcpool {
 /// Computes the layout that a pool's options ask for, if they can be met.
 ///
 /// `checks`: what the pool is to look for.
+/// `lends`: how it is to lend, which may be less than what the options ask for.
 /// Errors: `unsupported`, `invalid_options`, or ENOMEM for more memory than the machine has; the
 /// report says which value, which limit.
 [[nodiscard]] inline result<pool_layout> checked_layout(std::span<const class_spec> classes,
                                                         const pool_options& options,
-                                                        checking checks,
+                                                        checking checks, lending lends,
                                                         creation_report& report) noexcept {
     if (const long page = sys::provider::system_page_size(); page != static_cast<long>(page_size)) {
         report.explain("pages of this kernel are %ld bytes; this build needs 4096", page);
@@ -76,6 +78,25 @@ namespace zcpool {
             return fail(errc::invalid_options);
         }
     }
+    for (std::size_t i = 0; options.lending == lending::arena && i < classes.size(); ++i) {
+        const auto bytes = static_cast<std::size_t>(classes[i].slot_bytes);
+        if (options.reserve[i] != 0) {
+            report.explain(
+                "a reserve (class %zu) cannot be kept in arenas: its slots would keep "
+                "whole arenas from being renewed",
+                i);
+            return fail(errc::invalid_options);
+        }
+        if (bytes % page_size == 0 && bytes != 0 && bytes <= max_slot_bytes &&
+            arena_bytes_for(bytes) > std::max(bytes, max_arena_bytes)) {
+            report.explain(
+                "slots of %zu bytes fill huge pages of %zu bytes only by %zu bytes, and "
+                "arenas have at most %zu; take a size that divides a huge page, or a "
+                "multiple of one",
+                bytes, huge_page_size, arena_bytes_for(bytes), max_arena_bytes);
+            return fail(errc::invalid_options);
+        }
+    }
     if (options.lent_budget_permille > 1000) {
         report.explain("lent_budget_permille is %" PRIu32 ": at most 1000, the size of the pool",
                        options.lent_budget_permille);
@@ -86,7 +107,7 @@ namespace zcpool {
                        static_cast<long long>(settle));
         return fail(errc::invalid_options);
     }
-    auto layout = compute_layout(classes, checks);
+    auto layout = compute_layout(classes, checks, lends);
     if (!layout) {
         report.explain(
             "the class table does not add up to a pool: sizes must increase, be multiples of "

@@ -17,11 +17,30 @@
 
 namespace zcpool {
 
-/// Whether slots of a pool may be handed to calls without a receipt (sendfile, splice), and how
-/// their pages are renewed.
+/// Whether slots of a pool may be handed to calls without a receipt (sendfile, splice, vmsplice),
+/// and how their pages are renewed.
+///
+/// `arena`: a class's slots lie in arenas of one or more huge pages (2 MiB), as many as come out
+/// even with the slot size; they are taken in order, and when the last slot of an arena has come
+/// back and any was lent, the whole of it is replaced with one call, for what two or three copies
+/// cost. A slot that is held keeps its arena from that, so a class wants several arenas. There are
+/// no thread caches: an acquire and a release change the slot's word (100 ns). Where huge pages are
+/// not to be had the pool is made as with `never`; creation_report::arenas says why. Such a pool
+/// cannot be shared with other processes, has no reserve, and trim() finds nothing to give back.
 enum class lending : std::uint8_t {
     never,   ///< such a sink copies from this pool, and counts it
     cached,  ///< slot by slot on small pages: for slices that are sent many times between two fills
+    arena,   ///< by the huge page: also for slices that are sent once
+};
+
+/// What arenas are made of.
+enum class arena_backing : std::uint8_t {
+    anonymous,  ///< transparent huge pages of the process's own, which need no privilege. There is
+                ///< no descriptor of them: sink::vmsplice lends, sink::sendfile and splice copy
+    memfd,      ///< transparent huge pages of a file, for all sinks; where the administrator set
+                ///< /sys/kernel/mm/transparent_hugepage/shmem_enabled to advise
+    hugetlb,  ///< reserved huge pages (vm.nr_hugepages), for sink::vmsplice. Renewal takes new ones
+              ///< while the kernel has the old: reserve as many more as the lent budget allows
 };
 
 /// What to do when the smallest class that fits is full.
@@ -92,12 +111,15 @@ struct pool_options {
     /// Whether sinks without a receipt may send from this pool without copying.
     zcpool::lending lending = zcpool::lending::never;
 
+    /// What the arenas of lending::arena are made of.
+    arena_backing arenas = arena_backing::anonymous;
+
     /// Whether the pages must stay in RAM.
     lock_policy locking = lock_policy::best_effort;
 
     /// Thousandths of the pool's bytes that may be detached: pages that were replaced while the
     /// kernel may still have held them for a slow reader. They are memory outside the pool. Above
-    /// it slots rest longer, and sinks copy.
+    /// it slots rest longer, and sinks copy. With lending::arena it is counted by the arena.
     std::uint32_t lent_budget_permille = 250;
 
     /// How long after the last send of a slot its pages may still be held, for the budget's account
@@ -112,10 +134,33 @@ struct pool_options {
     misuse_handler on_misuse = nullptr;
 };
 
+/// Replaces a report's text, as printf would. Cut off where it does not fit.
+template <std::size_t Size>
+[[gnu::format(printf, 2, 0)]] void explain_in(char (&text)[Size], const char* format,
+                                              va_list values) noexcept {
+    std::vsnprintf(text, Size, format, values);
+}
+
+/// What became of the wish for arenas; all zero when there was none.
+struct arena_report {
+    std::size_t huge_bytes = 0;  ///< of the slots' memory, mapped as huge pages (/proc/self/smaps)
+    std::size_t bytes = 0;       ///< what that would have to be
+    char text[320] = "";  ///< why the pool copies instead, and the remedy; empty when it lends
+
+    /// Replaces the text, as printf would.
+    [[gnu::format(printf, 2, 3)]] void explain(const char* format, ...) noexcept {
+        va_list values;
+        va_start(values, format);
+        explain_in(text, format, values);
+        va_end(values);
+    }
+};
+
 /// What became of a wish to create a pool: what was granted, and in words why something was not.
 struct creation_report {
     lock_report locking;
     zcpool::lending lending = zcpool::lending::never;           ///< what the pool does
+    arena_report arenas;                                        ///< what lending::arena came to
     cache_policy cache = cache_policy::none;                    ///< what the pool does
     zcpool::checking checking = zcpool::checking::none;         ///< what the pool does
     zcpool::core_dump core_dump = zcpool::core_dump::included;  ///< what the pool does
@@ -128,7 +173,7 @@ struct creation_report {
     [[gnu::format(printf, 2, 3)]] void explain(const char* format, ...) noexcept {
         va_list values;
         va_start(values, format);
-        std::vsnprintf(text, sizeof text, format, values);
+        explain_in(text, format, values);
         va_end(values);
     }
 };

@@ -111,8 +111,8 @@ public:
     [[nodiscard]] std::size_t largest() const noexcept { return slot_bytes(class_count() - 1); }
 
     /// Replaces the pages of up to `most` slots that rest because they were lent, in an idle
-    /// moment, so that a later acquire need not.
-    /// Returns: how many.
+    /// moment, so that a later acquire need not. Arenas are replaced as a whole.
+    /// Returns: how many; where they lie in arenas, up to an arena more.
     std::size_t renew_resting(std::size_t most) const noexcept {
         return core_->renew_resting(most);
     }
@@ -121,7 +121,7 @@ public:
     /// that a pool that was sized for the peak does not hold it at night. A slot is given pages
     /// again when it is acquired, which then may fail as `exhausted` for want of memory.
     ///
-    /// Returns: bytes given back.
+    /// Returns: bytes given back; 0 where slots lie in arenas.
     /// Complexity: system calls; a system call for each slot.
     std::size_t trim(std::size_t keep = 0) const noexcept { return core_->trim(keep); }
 
@@ -129,7 +129,7 @@ public:
     /// attach to. From then on it works without thread caches. At most 31 processes have a pool at
     /// a time, in one pid namespace. Repeatable; one thread at a time, and nobody at report().
     ///
-    /// Errors: `closed`; `unsupported` for a checked pool, and before Linux 5.14;
+    /// Errors: `closed`; `unsupported` for a checked pool, one with arenas, and before Linux 5.14;
     /// `renewal_ineffective` where replacing pages does not detach them, as recovering the dead
     /// must; the errno of that trial, or of reading /proc/self/stat.
     [[nodiscard]] result<pool_descriptors> share() const noexcept {

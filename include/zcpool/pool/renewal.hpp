@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Fresh pages for the slots of one class: when a lent slot was last sent, whether the budget allows
-// to replace its pages now, and doing it.
+// Fresh pages for the slots of one class, one by one or by the arena: when a lent slot was last
+// sent, whether the budget allows to replace its pages now, and doing it.
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -41,6 +42,7 @@ public:
           slab_(layout.data),
           slot_bytes_(layout.slot_bytes),
           stride_(layout.slot_bytes + layout.margin),
+          renewed_bytes_(layout.arena_slots == 0 ? layout.slot_bytes : layout.arena_bytes()),
           budget_(budget) {}
 
     /// Marks a slot as held by the kernel, before it is handed to a call without a receipt.
@@ -51,7 +53,8 @@ public:
         const lent_stamp now = lent_now();
         // relaxed: only this process's lending sets it, and then the word has the kernel's bit.
         if (record.last_lent.load(memory_order_relaxed) == 0) {
-            if ((word.was().holders & kernel_holder) == 0 && !budget_.has_room(now, slot_bytes_)) {
+            if ((word.was().holders & kernel_holder) == 0 &&
+                !budget_.has_room(now, renewed_bytes_)) {
                 return false;
             }
             // Until now it was this process's alone; another thread may be at the same.
@@ -121,10 +124,67 @@ public:
         return refill(slot, word, counters_->renewed) == renewal::cleaned;
     }
 
+    /// Claims all slots of an arena that are free, trimmed or resting, replaces the pages of the
+    /// whole, and frees them. While any of them is somebody's, nothing is done: what is punched is
+    /// always whole huge pages, of which nobody holds a part.
+    ///
+    /// `word`: the word of a slot, by its number.
+    /// Returns: `lost` when a slot is in use. Over the budget, or refused, the slots rest, or are
+    /// in quarantine, together.
+    template <class Words>
+    [[nodiscard]] renewal clean_arena(std::uint32_t first, std::uint32_t count, Words&& word,
+                                      holder_set me) noexcept {
+        const lent_stamp now = lent_now();
+        lent_stamp sent = 0;
+        for (std::uint32_t slot = first; slot < first + count; ++slot) {
+            sent = std::max(sent, last_sent(slot));
+        }
+        if (!budget_.may_detach(now, sent, renewed_bytes_)) {
+            return renewal::over_budget;
+        }
+        const auto undo = [&](std::uint32_t end) {
+            for (std::uint32_t slot = first; slot < end; ++slot) {
+                give_up_untouched(word(slot), me);
+            }
+        };
+        for (std::uint32_t slot = first; slot < first + count; ++slot) {
+            if (!word(slot).claim(me) && !word(slot).claim_resting(me)) {
+                undo(slot);
+                return renewal::lost;
+            }
+        }
+        if (!budget_.try_detach(now, sent, renewed_bytes_)) {
+            undo(first + count);
+            return renewal::over_budget;
+        }
+        const bool renewed = data_->renew(offset_of(first), renewed_bytes_).has_value();
+        for (std::uint32_t slot = first; slot < first + count; ++slot) {
+            if (renewed) {
+                word(slot).free_cleaned();
+            } else {
+                // relaxed: as in refill().
+                stamps_[slot].store(0, memory_order_relaxed);
+                word(slot).quarantine();
+            }
+        }
+        add(renewed ? counters_->renewed : counters_->quarantined, count);
+        return renewed ? renewal::cleaned : renewal::failed;
+    }
+
     /// How long after `over_budget` it is worth trying again.
     [[nodiscard]] std::chrono::milliseconds period() const noexcept { return budget_.period(); }
 
 private:
+    /// Leaves a slot as clean_arena() found it when it claimed it.
+    static void give_up_untouched(slot_word& word, holder_set me) noexcept {
+        const slot_status now = word.was();
+        if (now.state == slot_state::owned) {
+            static_cast<void>(word.drop(now.generation, me));
+        } else {
+            word.keep_resting();
+        }
+    }
+
     /// Fresh pages for a slot that is being cleaned.
     [[nodiscard]] renewal refill(std::uint32_t slot, slot_word& word,
                                  atomic<std::uint64_t>& done) noexcept {
@@ -156,6 +216,7 @@ private:
     std::size_t slab_ = 0;
     std::size_t slot_bytes_ = 0;
     std::size_t stride_ = 0;
+    std::size_t renewed_bytes_ = 0;  ///< what is replaced for a slot: itself, or its arena
     lent_budget budget_;
 };
 

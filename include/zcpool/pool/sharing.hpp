@@ -49,13 +49,14 @@ public:
     /// Takes the pool's creator into the registry, closes its thread caches for good, and names its
     /// files. Repeatable; one thread at a time, and nobody at the report.
     ///
-    /// Errors: `unsupported` for a checked pool; `closed` in a forked child; what the trial of
+    /// Errors: `unsupported` for a checked pool, and one with arenas, of which one process alone
+    /// knows which are retired; `closed` in a forked child; what the trial of
     /// replacing pages said when the pool was created; the errno of reading /proc/self.
     [[nodiscard]] static result<pool_descriptors> share(pool_core& core) noexcept {
         if (core.is_closed()) {
             return fail(errc::closed);
         }
-        if (core.header().table.checking != 0) {
+        if (core.header().table.checking != 0 || core.arenas_ != nullptr) {
             return fail(errc::unsupported);
         }
         if (core.renewal_refusal_) {

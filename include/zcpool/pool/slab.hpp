@@ -240,6 +240,7 @@ public:
     [[nodiscard]] slot_record& record(std::uint32_t slot) const noexcept { return records_[slot]; }
 
 private:
+    friend class slab_arenas;
     friend class slab_recovery;
     template <class T>
     [[nodiscard]] T* at(std::size_t offset) const noexcept {

@@ -239,7 +239,8 @@ public:
 
     /// Makes a cleaned slot free.
     ///
-    /// Expects: the caller's claim_resting() succeeded.
+    /// Expects: the caller's claim_resting() succeeded; or its claim(), and it cleaned the slot as
+    /// one of an arena.
     void free_cleaned() noexcept {
         // relaxed: while it is being cleaned, only the cleaner changes it.
         const auto next = next_generation(decode(word_.load(memory_order_relaxed)).generation);
@@ -250,7 +251,7 @@ public:
 
     /// Puts a slot that could not be cleaned aside.
     ///
-    /// Expects: the caller's claim_resting() succeeded.
+    /// Expects: as free_cleaned().
     void quarantine() noexcept {
         // relaxed: while it is being cleaned, only the cleaner changes it.
         const auto generation = decode(word_.load(memory_order_relaxed)).generation;

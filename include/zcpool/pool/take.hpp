@@ -21,12 +21,17 @@
 
 namespace zcpool {
 
+/// Looks for a slot of one class in its slab.
+inline taken_slot pool_core::take_from(std::size_t index, search how) noexcept {
+    return arenas_ == nullptr ? slabs_[index].take(me_, how) : arenas_[index].take(me_, how);
+}
+
 /// Looks for a slot of one class in its slab and, for whoever may have it, its reserve.
 inline taken_slot pool_core::search_class(std::size_t index, search how, priority who) noexcept {
     slot_reserve& reserve = reserves_[index];
     while (who == priority::normal && !reserve.was_full()) {
         // What the reserve lacks comes first.
-        const taken_slot found = slabs_[index].take(me_, how);
+        const taken_slot found = take_from(index, how);
         if (found.record == nullptr) {
             return found;
         }
@@ -34,7 +39,7 @@ inline taken_slot pool_core::search_class(std::size_t index, search how, priorit
             return found;
         }
     }
-    const taken_slot found = slabs_[index].take(me_, how);
+    const taken_slot found = take_from(index, how);
     if (found.record != nullptr || who == priority::normal) {
         return found;
     }

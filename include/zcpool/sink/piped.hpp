@@ -114,7 +114,8 @@ protected:
         std::size_t count = 0;
         std::size_t pages_left = room_in_pages();
         for (const slice& each : queue_.slices()) {
-            if (count == parts.size() || pages_left == 0 || !wants_lending(each) || !each.lend()) {
+            if (count == parts.size() || pages_left == 0 || !wants_lending(each) ||
+                !each.lend_memory()) {
                 break;
             }
             parts[count++] = {const_cast<std::byte*>(each.data()), each.size()};
