@@ -40,6 +40,9 @@ GOALS = [
     ("sinks", None, "sink::vmsplice", "bare vmsplice loop", "<= 1.03"),
     ("sinks", None, "sink::zerocopy", "bare MSG_ZEROCOPY loop", "<= 1.03"),
     ("sinks", None, "sink::uring", "bare io_uring loop", "<= 1.03"),
+    ("sinks", None, "vmsplice from anonymous arenas", "write (the copying way)", "<= 0.7"),
+    ("sinks", None, "vmsplice from arenas", "write (the copying way)", "<= 0.7"),
+    ("sinks", None, "sendfile from arenas", "write (the copying way)", "<= 0.7"),
 ]
 
 

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -491,7 +492,45 @@ void send_fresh(const send_pool& pool, Sink& out, int fd, std::size_t payload, s
     drive(out, fd);
 }
 
+/// A pool whose slots are renewed together, by the huge page; null, and said, where there is none.
+std::shared_ptr<send_pool> make_arenas(zcpool::arena_backing backing) {
+    auto made = send_pool::create({.slots = {1, 128, 32, 8},
+                                   .lending = zcpool::lending::arena,
+                                   .arenas = backing,
+                                   .lent_settle_time = std::chrono::milliseconds{0}})
+                    .value();
+    if (made.report().lending != zcpool::lending::arena) {
+        bench::left_out("arenas", made.report().arenas.text);
+        return nullptr;
+    }
+    return std::make_shared<send_pool>(std::move(made));
+}
+
+/// A row of a sink without a receipt, whose pool renews what it lent.
+template <class Sink, class Bare>
+void register_renewing(const std::shared_ptr<surroundings>& around,
+                       const std::shared_ptr<send_pool>& pool, std::size_t payload,
+                       const std::string& work, const std::string& subject, Bare bare) {
+    if (pool == nullptr) {
+        return;
+    }
+    const auto renewing = [=, count = messages_for(payload)] {
+        Sink out{around->out.fd()};
+        const double cost = cost_a_byte(around->out, payload, count, [&](std::size_t i) {
+            send_fresh(*pool, out, around->out.fd(), payload, i);
+        });
+        // What is left of a message after a short count may be too little to lend.
+        bench::require(out.stats().copied_bytes <= out.stats().lent_bytes / 8,
+                       "the sink copied instead of lending");
+        return cost;
+    };
+    bench::register_pair(work, subject, renewing,
+                         "write (the copying way), bare loop over one block", bare);
+}
+
 void register_fresh(const std::shared_ptr<surroundings>& around) {
+    const auto anonymous = make_arenas(zcpool::arena_backing::anonymous);
+    const auto in_file = make_arenas(zcpool::arena_backing::memfd);
     auto copying_pool =
         std::make_shared<send_pool>(send_pool::create({.slots = {1024, 64, 16, 4}}).value());
     // What "without renewal" overwrites while the peer may still read it.
@@ -549,6 +588,13 @@ void register_fresh(const std::shared_ptr<surroundings>& around) {
         bench::register_pair(work, "sendfile, then punch 4 KiB pages", renewing, baseline, bare);
         bench::register_pair(work, "sendfile without renewal (corrupts)", corrupting, baseline,
                              bare);
+        register_renewing<zcpool::sink::vmsplice>(around, anonymous, payload, work,
+                                                  "vmsplice from anonymous arenas, renewed whole",
+                                                  bare);
+        register_renewing<zcpool::sink::vmsplice>(
+            around, in_file, payload, work, "vmsplice from arenas in a memfd, renewed whole", bare);
+        register_renewing<zcpool::sink::sendfile>(
+            around, in_file, payload, work, "sendfile from arenas in a memfd, renewed whole", bare);
     }
 }
 

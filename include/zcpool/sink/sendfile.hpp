@@ -23,8 +23,8 @@ namespace zcpool::sink {
 using sendfile_options = lending_options;
 
 /// Sends slices of lending pools by reference, and copies the rest: small ones (and a small rest of
-/// a large one), adopted memory, pools that never lend, and everything while the pool's lent budget
-/// is used up (counted as fallback).
+/// a large one), adopted memory, pools that never lend or have no file, and everything while the
+/// pool's lent budget is used up (counted as fallback).
 ///
 /// Expects: a non-blocking stream socket, or a non-blocking pipe. sendfile(2) knows no
 /// MSG_NOSIGNAL: the program must ignore SIGPIPE. On a blocking socket flush() blocks: make it

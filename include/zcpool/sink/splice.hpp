@@ -24,8 +24,8 @@ namespace zcpool::sink {
 using splice_options = pipe_options;
 
 /// Sends slices of lending pools by reference through a pipe, and copies the rest: small ones,
-/// adopted memory, pools that never lend, and everything while the pool's lent budget is used up or
-/// no pipe is to be had (counted as fallback).
+/// adopted memory, pools that never lend or have no file, and everything while the pool's lent
+/// budget is used up or no pipe is to be had (counted as fallback).
 ///
 /// Expects: a non-blocking stream socket, a non-blocking pipe, or a file (not opened to append:
 /// then it copies). splice(2) knows no MSG_NOSIGNAL: the program must ignore SIGPIPE. On a blocking
