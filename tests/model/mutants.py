@@ -31,6 +31,7 @@ WAITING = "pool/waiting.hpp"
 GATE = "pool/owner_gate.hpp"
 REGISTRY = "pool/process_registry.hpp"
 RECOVERY = "pool/class_recovery.hpp"
+CURSOR = "pool/arena_cursor.hpp"
 
 
 def edit(header, old, new):
@@ -258,6 +259,26 @@ MUTANTS = [
            edit(STACK, "((top >> 32) + 1) << 32", "(top >> 32) << 32")),
 
     # ---- the slot word
+    Mutant("cursor: take without compare-exchange", "arenas", "two",
+           edit(CURSOR,
+                "if (current_.compare_exchange_weak(found, found + 1, memory_order_acquire,\n"
+                "                                               memory_order_relaxed)) {",
+                "if (current_.store(found + 1, memory_order_relaxed), true) {")),
+    Mutant("cursor: win takes what was won", "arenas", "two",
+           edit(CURSOR, "std::uint32_t expected = retired;",
+                "std::uint32_t expected = debts_[arena].load(memory_order_relaxed);")),
+    Mutant("cursor: two arenas hand out", "arenas", "two",
+           edit(CURSOR, "        while (!has_room(found)) {\n            // sync(arena): release",
+                "        while (true) {\n            // sync(arena): release")),
+    Mutant("cursor: an arena owes a slot too few", "arenas", "one",
+           edit(CURSOR, "store(slots_in(arena), memory_order_relaxed)",
+                "store(slots_in(arena) - 1, memory_order_relaxed)")),
+    Mutant("cursor: what is not started stays in debt", "arenas", "single_slots two",
+           edit(CURSOR, "return !come_back(arena, slots_in(arena));", "return true;")),
+    Mutant("cursor: a borrowed slot is not owed", "arenas", "one two",
+           edit(CURSOR, "compare_exchange_weak(found, found + 1, memory_order_relaxed,",
+                "compare_exchange_weak(found, found, memory_order_relaxed,")),
+
     Mutant("word: claim relaxed", "slot_word", "mixed",
            edit(WORD, "memory_order_acquire, memory_order_relaxed)) {\n"
                       "                return now.generation;",

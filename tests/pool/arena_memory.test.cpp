@@ -200,7 +200,7 @@ TEST_CASE("arena_memory: whichever system call fails, there is a pool or an erro
     CHECK(before == held{});
 }
 
-TEST_CASE("arena_memory: an arena that comes back wakes as many waiters as it has slots",
+TEST_CASE("arena_memory: an arena that comes back serves as many waiters as it has slots",
           "[pool]") {
     if (!has_huge_pages()) {
         SKIP("no transparent huge pages are to be had");

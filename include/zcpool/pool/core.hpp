@@ -281,7 +281,6 @@ private:
     [[nodiscard]] taken_slot search_classes(std::size_t wanted, search how, priority who) noexcept;
     [[nodiscard]] taken_slot search_class(std::size_t index, search how, priority who) noexcept;
     [[nodiscard]] taken_slot take_from(std::size_t index, search how) noexcept;
-    [[nodiscard]] drop_outcome give_back_to_arena(slot_record& record) noexcept;
     bool keep_for_reserve(slot_record& record) noexcept;
     void give_back_slowly(slot_record& record, slot_life life, const call_site& site) noexcept;
     [[nodiscard]] slot_life begin_checked(slot_record& record, std::source_location where) noexcept;

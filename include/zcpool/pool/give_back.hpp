@@ -45,8 +45,8 @@ inline void pool_core::give_back_slowly(slot_record& record, slot_life life,
                 return;
             }
         }
-        const drop_outcome outcome =
-            arenas_ == nullptr ? slabs_[index].give_back(record, me_) : give_back_to_arena(record);
+        const drop_outcome outcome = arenas_ == nullptr ? slabs_[index].give_back(record, me_)
+                                                        : arenas_[index].give_back(record, me_);
         if (outcome == drop_outcome::not_held) {
             return;  // misuse: whoever released it has given up the reference
         }
@@ -55,17 +55,6 @@ inline void pool_core::give_back_slowly(slot_record& record, slot_life life,
         }
     }
     drop_references(1);
-}
-
-/// Gives a slot up whose arena may come back as a whole with it: then there is one for as many who
-/// wait, of whom the caller wakes the first.
-inline drop_outcome pool_core::give_back_to_arena(slot_record& record) noexcept {
-    const std::size_t index = to_number(record.size_class);
-    const arena_release done = arenas_[index].give_back(record, me_);
-    for (std::uint32_t i = 1; i < done.available; ++i) {
-        wake_one(index);
-    }
-    return done.outcome;
 }
 
 /// Puts a slot that the process owns alone in the place of one that the reserve lacks.

@@ -13,7 +13,6 @@
 // Data holds slots only, so that a reader may be given it read-only. In a checked pool a page lies
 // behind each slot and another between two slabs; the header says so.
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -104,9 +103,6 @@ struct class_layout {
     }
     [[nodiscard]] constexpr std::size_t arena_bytes() const noexcept {
         return arena_slots * slot_bytes;
-    }
-    [[nodiscard]] constexpr std::uint32_t slots_in(std::uint32_t arena) const noexcept {
-        return std::min(arena_slots, slots - arena * arena_slots);
     }
 };
 

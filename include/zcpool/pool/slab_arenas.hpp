@@ -3,10 +3,6 @@
 
 // The slots of a class in arenas: taken in order, given back in any, renewed together.
 //
-//     ready ----> current: slots are taken from its front ----> all taken ----> all back: retired
-//       ^                                                                           |
-//       +---- none of its slots was lent, or the whole was renewed -----------------+
-//
 // An arena is one or more whole huge pages, so what is replaced is never a part of one. Who may
 // have a slot is decided by its word, here as elsewhere: a slot is taken by claiming it, and an
 // arena is renewed by whoever has claimed every slot of it (renewal.hpp). The rest is where to
@@ -24,6 +20,7 @@
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/pool/arena_cursor.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/renewal.hpp>
 #include <zcpool/pool/slab.hpp>
@@ -33,12 +30,6 @@
 #include <zcpool/ring/thread_start.hpp>
 
 namespace zcpool {
-
-/// What giving a slot back came to.
-struct arena_release {
-    drop_outcome outcome = drop_outcome::not_held;
-    std::uint32_t available = 0;  ///< slots that can be taken since, for which others may wait
-};
 
 /// A slab whose slots lie in arenas. What it knows beside the slab is this process's alone.
 ///
@@ -50,15 +41,19 @@ public:
     /// Expects: its layout has arenas; it outlives this.
     /// Errors: `out_of_memory`.
     [[nodiscard]] result<void> open(slab& of) noexcept {
+        const class_layout& layout = of.layout();
+        debts_.reset(new (std::nothrow) arena_cursor::debt[layout.arenas()]);
+        if (!debts_) {
+            return fail(errc::out_of_memory);
+        }
         of_ = &of;
-        count_ = of.layout().arenas();
-        pending_.reset(new (std::nothrow) atomic<std::uint32_t>[count_] {});
-        return pending_ ? result<void>{} : fail(errc::out_of_memory);
+        cursor_.open({debts_.get(), layout.arenas()}, layout.slots, layout.arena_slots);
+        return {};
     }
 
     /// Says that every arena is ready. Once, when all slots are free.
     void fill_store() noexcept {
-        for (std::uint32_t arena = 0; arena < count_; ++arena) {
+        for (std::uint32_t arena = 0; arena < cursor_.arenas(); ++arena) {
             of_->store_.push(arena);
         }
     }
@@ -75,12 +70,12 @@ public:
             if (arena == no_index) {
                 break;
             }
-            if (win(arena)) {
+            if (cursor_.win(arena)) {
                 static_cast<void>(open_again(arena, me));
             }
         }
         for (auto arena = of_->resting_.pop(); arena != no_index; arena = of_->resting_.pop()) {
-            if (!win(arena)) {
+            if (!cursor_.win(arena)) {
                 continue;  // an old hint
             }
             const renewal outcome = open_again(arena, me);
@@ -95,25 +90,20 @@ public:
         return sweep(me, how);
     }
 
-    /// Gives up this process's share of a slot.
-    arena_release give_back(slot_record& record, holder_set me) noexcept {
+    /// Gives up this process's share of a slot. Where it is the last of its arena to come back, all
+    /// of them can be taken; who waits and gets one wakes the next.
+    drop_outcome give_back(slot_record& record, holder_set me) noexcept {
         const auto slot = to_number(record.slot);
         of_->renewer_.note_last_send(record);
-        arena_release done{of_->word(slot).drop(record.generation, me), 0};
-        ZCPOOL_ASSERT(done.outcome != drop_outcome::not_held,
+        const drop_outcome outcome = of_->word(slot).drop(record.generation, me);
+        ZCPOOL_ASSERT(outcome != drop_outcome::not_held,
                       "released a slot that this process does not hold");
-        if (done.outcome == drop_outcome::not_held || done.outcome == drop_outcome::still_held) {
-            return done;
+        if (outcome == drop_outcome::freed || outcome == drop_outcome::resting) {
+            come_back(cursor_.arena_of(slot));
+            // sync(came-back): release; a sweep that starts with this count sees the slot.
+            of_->counters().released.fetch_add(1, memory_order_release);
         }
-        const std::uint32_t arena = slot / of_->layout_.arena_slots;
-        if (come_back(arena, 1)) {
-            done.available = slots_in(arena);
-        } else if (done.outcome == drop_outcome::freed) {
-            done.available = 1;  // a sweep may take it
-        }
-        // sync(came-back): release; a sweep that starts with this count sees the slot.
-        of_->counters().released.fetch_add(1, memory_order_release);
-        return done;
+        return outcome;
     }
 
     /// Renews retired arenas ahead of need, whole ones, until `most` slots are.
@@ -121,11 +111,11 @@ public:
     std::size_t renew_resting(holder_set me, std::size_t most) noexcept {
         std::size_t renewed = 0;
         for (auto arena = no_index; renewed < most && (arena = of_->resting_.pop()) != no_index;) {
-            if (!win(arena)) {
+            if (!cursor_.win(arena)) {
                 continue;
             }
             const renewal outcome = make_ready(arena, me);
-            lose(arena);
+            cursor_.lose(arena);
             if (outcome == renewal::over_budget) {
                 of_->resting_.push(arena);
                 break;
@@ -139,73 +129,35 @@ public:
     }
 
 private:
-    // What pending_ says beside a count: nobody has a slot of the arena; somebody won it.
-    static constexpr std::uint32_t retired = 0;
-    static constexpr std::uint32_t taken = ~std::uint32_t{0};
-
     [[nodiscard]] std::uint32_t first_of(std::uint32_t arena) const noexcept {
-        return arena * of_->layout_.arena_slots;
+        return cursor_.first_of(arena);
     }
     [[nodiscard]] std::uint32_t slots_in(std::uint32_t arena) const noexcept {
-        return of_->layout_.slots_in(arena);
-    }
-
-    // current_: [ arena + 1, or 0 for none : 32 ][ its slots that were taken : 32 ]
-    [[nodiscard]] static std::uint32_t arena_in(std::uint64_t current) noexcept {
-        return static_cast<std::uint32_t>(current >> 32) - 1;
-    }
-    [[nodiscard]] bool has_room(std::uint64_t current) const noexcept {
-        return current != 0 && static_cast<std::uint32_t>(current) < slots_in(arena_in(current));
+        return cursor_.slots_in(arena);
     }
 
     /// Takes the next slot of the current arena; null when all were taken.
     [[nodiscard]] slot_record* take_next(holder_set me) noexcept {
-        // relaxed: the compare-exchange settles it.
-        std::uint64_t found = current_.load(memory_order_relaxed);
-        while (has_room(found)) {
-            // sync(arena): acquire; sees the count of slots that have yet to come back.
-            // relaxed on failure: nothing is read but the word.
-            if (!current_.compare_exchange_weak(found, found + 1, memory_order_acquire,
-                                                memory_order_relaxed)) {
-                continue;
-            }
-            const std::uint32_t arena = arena_in(found);
-            if (slot_record* const record =
-                    of_->claim(first_of(arena) + static_cast<std::uint32_t>(found), me)) {
+        for (auto slot = cursor_.take(); slot != no_index; slot = cursor_.take()) {
+            if (slot_record* const record = of_->claim(slot, me)) {
                 return record;
             }
-            // A sweep was faster, and has counted it.
-            static_cast<void>(come_back(arena, 1));
-            found += 1;
+            // A sweep was faster, and has borrowed it.
+            come_back(cursor_.arena_of(slot));
         }
         return nullptr;
     }
 
-    /// Makes a retired arena the caller's to decide about; it must be made current or retired
-    /// again. Returns: false for what is no retired arena.
-    [[nodiscard]] bool win(std::uint32_t arena) noexcept {
-        std::uint32_t expected = retired;
-        // sync(retired): acquire; sees all slots as they came back. relaxed on failure: nothing is
-        // done.
-        return arena < count_ && pending_[arena].compare_exchange_strong(
-                                     expected, taken, memory_order_acquire, memory_order_relaxed);
-    }
-    void lose(std::uint32_t arena) noexcept {
-        // sync(retired): release; who wins it next sees what was done to its slots.
-        pending_[arena].store(retired, memory_order_release);
-    }
-
-    /// Counts slots that came back. The last one retires the arena and says where to find it.
-    /// Returns: whether it did.
-    [[nodiscard]] bool come_back(std::uint32_t arena, std::uint32_t slots) noexcept {
-        // sync(retired): acq_rel; the last one, and who wins the arena, see how all came back.
-        // sync(wake): seq_cst; a waiter's sweep sees it, or we see the waiter (pool/waiting.hpp).
-        if (pending_[arena].fetch_sub(slots, memory_order_seq_cst) != slots) {
-            return false;
+    /// Counts a slot off, and says where to find the arena if it was the last.
+    void come_back(std::uint32_t arena) noexcept {
+        if (!cursor_.come_back(arena)) {
+            return;
         }
-        needs_renewal(arena) ? static_cast<void>(of_->resting_.push(arena))
-                             : of_->store_.push(arena);
-        return true;
+        if (needs_renewal(arena)) {
+            of_->resting_.push(arena);
+        } else {
+            of_->store_.push(arena);
+        }
     }
 
     /// Whether the kernel has or may have a slot of an arena: it was lent since the last renewal.
@@ -229,25 +181,13 @@ private:
 
     /// Makes a won arena ready and current; or ready alone, where another one is current by now.
     [[nodiscard]] renewal open_again(std::uint32_t arena, holder_set me) noexcept {
-        if (const renewal outcome = make_ready(arena, me); outcome != renewal::cleaned) {
-            lose(arena);
-            return outcome;
+        const renewal outcome = make_ready(arena, me);
+        if (outcome != renewal::cleaned) {
+            cursor_.lose(arena);
+        } else if (!cursor_.start(arena)) {
+            of_->store_.push(arena);
         }
-        // relaxed: seen by those who take from it by the release below.
-        pending_[arena].store(slots_in(arena), memory_order_relaxed);
-        const std::uint64_t front = std::uint64_t{arena + 1} << 32;
-        // relaxed: the compare-exchange settles it.
-        std::uint64_t found = current_.load(memory_order_relaxed);
-        while (!has_room(found)) {
-            // sync(arena): release; whoever takes a slot of it sees the count.
-            // relaxed on failure: nothing is read but the word.
-            if (current_.compare_exchange_weak(found, front, memory_order_release,
-                                               memory_order_relaxed)) {
-                return renewal::cleaned;
-            }
-        }
-        static_cast<void>(come_back(arena, slots_in(arena)));
-        return renewal::cleaned;
+        return outcome;
     }
 
     /// Looks at all arenas, as hints may be lost: only then is "exhausted" the truth. Of an arena
@@ -269,18 +209,16 @@ private:
         bool refused = false;
         // relaxed: any beginning will do.
         const auto begin = of_->sweeps_.fetch_add(1, memory_order_relaxed);
-        for (std::uint32_t n = 0; n < count_; ++n) {
-            const auto arena = static_cast<std::uint32_t>((begin + n) % count_);
-            // sync(wake): seq_cst; see come_back().
-            const std::uint32_t pending = pending_[arena].load(memory_order_seq_cst);
-            if (pending != retired && pending != taken) {
+        for (std::uint32_t n = 0; n < cursor_.arenas(); ++n) {
+            const auto arena = static_cast<std::uint32_t>((begin + n) % cursor_.arenas());
+            if (cursor_.was_in_use(arena)) {
                 if (slot_record* const found = take_single(arena, me)) {
                     return {found};
                 }
                 continue;
             }
             renewal outcome = renewal::lost;
-            while (!refused && win(arena)) {
+            while (!refused && cursor_.win(arena)) {
                 outcome = open_again(arena, me);
                 if (outcome != renewal::cleaned) {
                     break;
@@ -315,35 +253,20 @@ private:
             if (of_->word(slot).was().state != slot_state::free) {
                 continue;
             }
-            if (!borrow(arena)) {
+            if (!cursor_.borrow(arena)) {
                 return nullptr;
             }
             if (slot_record* const record = of_->claim(slot, me)) {
                 return record;
             }
-            static_cast<void>(come_back(arena, 1));
+            come_back(arena);
         }
         return nullptr;
     }
 
-    /// Counts one more slot that has yet to come back. Returns: false when all have.
-    [[nodiscard]] bool borrow(std::uint32_t arena) noexcept {
-        // relaxed: the compare-exchange settles it.
-        std::uint32_t found = pending_[arena].load(memory_order_relaxed);
-        while (found != retired && found != taken) {
-            // relaxed: a count; the word of the slot orders what is in it.
-            if (pending_[arena].compare_exchange_weak(found, found + 1, memory_order_relaxed,
-                                                      memory_order_relaxed)) {
-                return true;
-            }
-        }
-        return false;
-    }
-
     slab* of_ = nullptr;
-    std::uint32_t count_ = 0;
-    std::unique_ptr<atomic<std::uint32_t>[]> pending_;  // of each arena
-    alignas(cache_line) atomic<std::uint64_t> current_;
+    std::unique_ptr<arena_cursor::debt[]> debts_;
+    arena_cursor cursor_;
 };
 
 }  // namespace zcpool
