@@ -3,10 +3,14 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <support/faulty_syscalls.hpp>
@@ -14,6 +18,7 @@
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <zcpool/pool/arena_memory.hpp>
+#include <zcpool/sys/pipe.hpp>
 
 // What a pool with arenas is granted, and what it is instead where that is not to be had.
 
@@ -115,6 +120,40 @@ TEST_CASE("arena_memory: without reserved huge pages hugetlb is refused in words
     auto options = arena_options(32, 2);
     options.arenas = arena_backing::hugetlb;
     CHECK(says(refused_arenas(options).arenas, "vm.nr_hugepages"));
+}
+
+TEST_CASE("arena_memory: reserved huge pages are lent, and renewed while there are more of them",
+          "[pool]") {
+    const reserved_huge_pages some{3};  // two for the pool, one for what is in flight
+    if (!has_reserved_huge_pages()) {
+        SKIP("no huge pages can be reserved");
+    }
+    using large_pool = zcpool::pool<zcpool::size_classes<2_MiB>>;
+    auto options = arena_options(2, 0);
+    options.arenas = arena_backing::hugetlb;
+    const auto pool = make_pool<large_pool>(options);
+    INFO(pool.report().arenas.text);
+    REQUIRE(pool.report().lending == lending::arena);
+    CHECK(pool.report().arenas.huge_bytes == 2 * huge_page_size);
+    zcpool::sys::pipe held = zcpool::sys::pipe::create().value();
+    for (int i = 0; i < 2; ++i) {
+        zcpool::slice sent = make_slice(pool, zcpool::page_size, 7);
+        REQUIRE(sent.lend_memory());
+        const iovec part{const_cast<std::byte*>(sent.data()), sent.size()};
+        REQUIRE(held.fill_from(std::span{&part, 1}) == zcpool::page_size);
+    }
+    // Both rest, and both are in the pipe: there is one page more.
+    zcpool::buffer first = pool.try_acquire(1);
+    REQUIRE(first);
+    CHECK_FALSE(pool.try_acquire(1));
+    CHECK(pool.stats()[0].quarantined >= 1);
+    fill(first.space(), 8);
+    std::vector<std::byte> got(zcpool::page_size);
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(held.read(got.data(), got.size()) == got.size());
+        CHECK(got == pattern(zcpool::page_size, 7));
+    }
+    CHECK(pool.try_acquire(1));
 }
 
 TEST_CASE("arena_memory: each refusal says what was refused, and what to do", "[pool]") {

@@ -15,6 +15,7 @@
 #include <zcpool/base/config.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/shared_memory.hpp>
+#include <zcpool/sys/mapping.hpp>
 #include <zcpool/sys/smaps.hpp>
 
 namespace zcpool_test {
@@ -32,8 +33,39 @@ inline bool gets_huge_pages(zcpool::arena_backing backing) {
         zcpool::shared_memory::create_huge("zcpool-test", 2 * zcpool::huge_page_size, backing);
     return memory && zcpool::sys::huge_bytes_of(memory->data(), memory->size()) == memory->size();
 }
-inline bool has_huge_pages() { return gets_huge_pages(zcpool::arena_backing::anonymous); }
+/// Whether the system has some for whoever asks. Not by what is tested, whose fault would be a
+/// skip.
+inline bool has_huge_pages() {
+    constexpr std::size_t bytes = 4 * zcpool::huge_page_size;
+    const auto asked = zcpool::sys::mapping::aligned(-1, bytes, zcpool::huge_page_size);
+    return asked && asked->advise(0, bytes, MADV_HUGEPAGE) && asked->populate(0, bytes) &&
+           zcpool::sys::huge_bytes_of(asked->data(), bytes) == bytes;
+}
 inline bool has_reserved_huge_pages() { return gets_huge_pages(zcpool::arena_backing::hugetlb); }
+
+/// Reserves huge pages, where that is allowed (root), as long as it lives.
+class reserved_huge_pages {
+public:
+    explicit reserved_huge_pages(long wanted) {
+        std::ifstream{path} >> before_;
+        if (before_ >= 0 && before_ < wanted) {
+            set(wanted);
+        }
+    }
+    reserved_huge_pages(const reserved_huge_pages&) = delete;
+    reserved_huge_pages& operator=(const reserved_huge_pages&) = delete;
+    ~reserved_huge_pages() {
+        if (before_ >= 0) {
+            set(before_);
+        }
+    }
+
+private:
+    static void set(long count) { std::ofstream{path} << count << std::flush; }
+
+    static constexpr const char* path = "/proc/sys/vm/nr_hugepages";
+    long before_ = -1;
+};
 
 /// Lets files have huge pages, where that is allowed (root), as long as it lives.
 class shmem_huge_pages {
