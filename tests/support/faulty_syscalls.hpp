@@ -381,6 +381,9 @@ private:
         }
         const off_t all = std::min<off_t>(bytes, faults::longest_punch_.load());
         const off_t part = std::min<off_t>(all, faults::punch_part_.load());
+        if (part == all) {
+            return take(0, all);  // also where it makes no sense
+        }
         for (off_t from = 0; from < all; from += part) {
             if (const int answer = take(from, std::min(part, all - from)); answer != 0) {
                 return answer;

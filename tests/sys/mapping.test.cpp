@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <fstream>
 #include <span>
 #include <system_error>
 #include <type_traits>
@@ -324,6 +325,10 @@ TEST_CASE("mapping: an aligned one lies where huge pages do, between pages of no
             CHECK(touch(begin + size - 1) == 0);
             CHECK(touch(begin - 1) == -SIGSEGV);
             CHECK(touch(begin + size) == -SIGSEGV);
+            for (std::byte* const guard : {begin - page_size, begin + size}) {
+                unsigned char in_memory = 0;
+                CHECK(::mincore(guard, page_size, &in_memory) == 0);  // nobody else's
+            }
             *begin = std::byte{7};
         }
         for (std::byte* const gone : {begin - page_size, begin, begin + size}) {
@@ -341,6 +346,22 @@ TEST_CASE("mapping: an aligned one lies where huge pages do, between pages of no
     std::byte seen{};
     REQUIRE(::pread(file->fd(), &seen, 1, 0) == 1);
     CHECK(seen == std::byte{7});
+}
+
+/// Pages of address space that the process has.
+long address_space() {
+    long pages_of_it = 0;
+    std::ifstream{"/proc/self/statm"} >> pages_of_it;
+    return pages_of_it;
+}
+
+TEST_CASE("mapping: an aligned one takes no more than itself and its guards", "[sys]") {
+    constexpr std::size_t size = 64 * huge_page_size;
+    const long before = address_space();
+    const auto made = mapping::aligned(-1, size, 32 * huge_page_size);
+    const long with = address_space();
+    REQUIRE(made.has_value());
+    CHECK(with - before < static_cast<long>((size + huge_page_size) / page_size));
 }
 
 TEST_CASE("mapping: a part that is forbidden may not be touched, the rest may", "[sys]") {
