@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <support/faulty_syscalls.hpp>
+#include <support/huge_pages.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <support/sinks.hpp>
@@ -67,6 +68,19 @@ TEST_CASE("automatic: lends what was sent often enough to pay for new pages", "[
     CHECK(out.stats().fallback_bytes == 0);
     send(out, link, make_slice(pool, 60'000, 2));  // other content
     CHECK(out.report().last == route::copy);
+}
+
+TEST_CASE("automatic: lends from an arena at once", "[sink]") {
+    if (!has_huge_pages()) {
+        SKIP("no huge pages are to be had");
+    }
+    const auto pool = make_pool(arena_options(8, 8));
+    connection link = unix_pair();
+    sink::automatic out{link.ours.get()};
+    send(out, link, make_slice(pool, 60'000, 1));
+    CHECK(out.report().last == route::lend);
+    CHECK(out.stats().lent_bytes == 60'000);
+    CHECK(out.stats().fallback_bytes == 0);
 }
 
 TEST_CASE("automatic: never lends from a pool that does not, nor counts that as falling back",

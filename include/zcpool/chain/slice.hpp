@@ -158,6 +158,11 @@ public:
         return in_pool() && is_usable() && record().core->lend(record());
     }
 
+    /// Whether the bytes lie in an arena, where lending them once already pays.
+    [[nodiscard]] bool lends_by_arena() const noexcept {
+        return in_pool() && record().core->lends_by_arena();
+    }
+
     /// How often the slot's present content was sent by copying, as far as count_copied_send() was
     /// told; 0 for adopted memory.
     [[nodiscard]] std::uint32_t copied_sends() const noexcept {

@@ -164,6 +164,7 @@ public:
 
     /// Whether its slots may ever be lent.
     [[nodiscard]] bool lends() const noexcept { return lending_ != lending::never; }
+    [[nodiscard]] bool lends_by_arena() const noexcept { return lending_ == lending::arena; }
 
     /// Counts bytes of a slot that a sink without a receipt had to copy.
     void count_copied(const slot_record& record, std::size_t bytes) noexcept {

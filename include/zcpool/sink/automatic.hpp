@@ -70,7 +70,7 @@ struct automatic_report {
 /// | slice | way |
 /// | --- | --- |
 /// | below `copy_below`, or adopted and small | copy |
-/// | of a pool that lends, sent `lend_after` times before | lend, as sink::vmsplice |
+/// | in an arena; of another pool that lends, sent `lend_after` times | lend, as sink::vmsplice |
 /// | from `refer_from` on, over TCP, and the way does not copy | refer, as sink::zerocopy |
 /// | all others | copy |
 ///

@@ -27,7 +27,8 @@ struct lending_options {
 
     /// How often a slot's content is copied before it is lent. Replacing its pages once costs
     /// several copies of them (on 4 KiB pages about 16 for 64 KiB, 30 for 1 MiB), so lending pays
-    /// for what is sent again and again. Arenas are renewed for two or three: for them leave it 0.
+    /// for what is sent again and again. Slots in arenas are lent from the first send on, as
+    /// renewing them costs less than a copy.
     std::uint32_t copies_first = 0;
 };
 
@@ -47,7 +48,8 @@ protected:
 
     [[nodiscard]] bool wants_lending(const slice& each) const noexcept {
         return each.size() >= options_.copy_below && takes_pages_ &&
-               (options_.copies_first == 0 || each.copied_sends() >= options_.copies_first);
+               (options_.copies_first == 0 || each.lends_by_arena() ||
+                each.copied_sends() >= options_.copies_first);
     }
 
     /// Whether an error means that this kind of descriptor takes no pages, now or later; from then
