@@ -19,6 +19,7 @@
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/core.hpp>
 #include <zcpool/pool/misuse.hpp>
+#include <zcpool/pool/options.hpp>
 #include <zcpool/pool/slot_history.hpp>
 #include <zcpool/pool/slot_record.hpp>
 
@@ -160,7 +161,7 @@ public:
 
     /// Whether the bytes lie in an arena, where lending them once already pays.
     [[nodiscard]] bool lends_by_arena() const noexcept {
-        return in_pool() && record().core->lends_by_arena();
+        return in_pool() && record().core->lends() == lending::arena;
     }
 
     /// How often the slot's present content was sent by copying, as far as count_copied_send() was
@@ -172,7 +173,7 @@ public:
 
     /// Counts a send of the slot's content by copying, where it could be lent one day.
     void count_copied_send() const noexcept {
-        if (in_pool() && record().core->lends()) {
+        if (in_pool() && record().core->lends() != lending::never) {
             // relaxed: a hint for what is cheaper.
             record().copied_sends.fetch_add(1, memory_order_relaxed);
         }

@@ -162,9 +162,8 @@ public:
                slabs_[to_number(record.size_class)].lend(record, me_);
     }
 
-    /// Whether its slots may ever be lent.
-    [[nodiscard]] bool lends() const noexcept { return lending_ != lending::never; }
-    [[nodiscard]] bool lends_by_arena() const noexcept { return lending_ == lending::arena; }
+    /// Whether its slots may be lent, and how their pages are renewed.
+    [[nodiscard]] lending lends() const noexcept { return lending_; }
 
     /// Counts bytes of a slot that a sink without a receipt had to copy.
     void count_copied(const slot_record& record, std::size_t bytes) noexcept {
