@@ -28,7 +28,7 @@ struct lending_options {
     /// How often a slot's content is copied before it is lent. Replacing its pages once costs
     /// several copies of them (on 4 KiB pages about 16 for 64 KiB, 30 for 1 MiB), so lending pays
     /// for what is sent again and again. Slots in arenas are lent from the first send on, as
-    /// renewing them costs less than a copy.
+    /// renewing them costs about one.
     std::uint32_t copies_first = 0;
 };
 
