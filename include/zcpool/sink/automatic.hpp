@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -21,7 +20,6 @@
 #include <zcpool/sink/path_probe.hpp>
 #include <zcpool/sink/piped.hpp>
 #include <zcpool/sink/sink.hpp>
-#include <zcpool/sink/vmsplice.hpp>
 #include <zcpool/sink/zerocopy_session.hpp>
 #include <zcpool/sys/call.hpp>
 
@@ -91,20 +89,6 @@ public:
                             .pipe_bytes = options.pipe_bytes}),
           refer_from_(options.refer_from),
           linger_(options.linger) {}
-    automatic(automatic&&) noexcept = default;
-    automatic& operator=(automatic&& other) noexcept {
-        if (this != &other) {
-            end_session();
-            piped_outbox::operator=(std::move(other));
-            refer_from_ = other.refer_from_;
-            linger_ = other.linger_;
-            probe_ = other.probe_;
-            report_ = other.report_;
-            session_ = std::move(other.session_);
-        }
-        return *this;
-    }
-    ~automatic() { end_session(); }
 
     /// Moves what it can, and lets go of what the kernel has done with.
     /// Complexity: as sink::vmsplice and sink::zerocopy, whichever a slice goes by.
@@ -120,20 +104,16 @@ public:
 
     /// What to wait for; the error queue also after a failure, while memory is in flight.
     [[nodiscard]] sink::interest interest() const noexcept {
-        const auto first = outbox::interest();
-        return first == sink::interest::none && in_flight() != 0 ? sink::interest::error_queue
-                                                                 : first;
+        return session_.interest_after(outbox::interest());
     }
 
     /// Sends with a receipt that the kernel has not confirmed.
-    [[nodiscard]] std::size_t in_flight() const noexcept {
-        return session_ ? session_->in_flight() : 0;
-    }
+    [[nodiscard]] std::size_t in_flight() const noexcept { return session_.in_flight(); }
     [[nodiscard]] automatic_report report() const noexcept {
         automatic_report now = report_;
         now.path = probe_.path();
         now.pause_left = probe_.pause_left();
-        now.referred = session_ ? session_->counts() : zerocopy_counts{};
+        now.referred = session_.counts();
         return now;
     }
 
@@ -144,8 +124,11 @@ private:
     }
 
     [[nodiscard]] result<std::size_t> otherwise() noexcept {
-        if (wants_reference(queue_.front()) && has_session()) {
-            return refer();
+        if (wants_reference(queue_.front())) {
+            report_.refer_refusal = session_.open(fd_, linger_);
+            if (!report_.refer_refusal) {
+                return refer();
+            }
         }
         const std::size_t count = run_length(queue_, [this](const slice& each) {
             return wants_lending(each) || wants_reference(each);
@@ -185,32 +168,14 @@ private:
         return sent;
     }
 
-    [[nodiscard]] bool has_session() noexcept {
-        if (!session_) {
-            auto opened = zerocopy_session::open(fd_, linger_);
-            if (!opened) {
-                report_.refer_refusal = opened.error();
-                return false;
-            }
-            session_ = std::move(*opened);
-        }
-        return true;
-    }
-
     void learn() noexcept {
         if (in_flight() == 0) {
             return;
         }
-        const zerocopy_counts before = session_->counts();
-        session_->reap();
-        if (session_->counts().confirmed != before.confirmed) {
-            probe_.confirmed(session_->counts().copied != before.copied);
-        }
-    }
-
-    void end_session() noexcept {
-        if (session_) {
-            linger_list::common().adopt(std::move(session_));
+        const zerocopy_counts before = session_.counts();
+        session_.reap();
+        if (session_.counts().confirmed != before.confirmed) {
+            probe_.confirmed(session_.counts().copied != before.copied);
         }
     }
 
@@ -218,7 +183,7 @@ private:
     std::chrono::milliseconds linger_;
     path_probe probe_;
     automatic_report report_;
-    std::unique_ptr<zerocopy_session> session_;
+    lingering_session session_;
 };
 
 static_assert(chain_sink<automatic>);

@@ -11,9 +11,11 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/sink/sink.hpp>
 #include <zcpool/sink/zerocopy_session.hpp>
 #include <zcpool/sys/call.hpp>
 
@@ -128,6 +130,60 @@ private:
     std::unique_ptr<zerocopy_session> first_;
     zerocopy_session* last_ = nullptr;
     atomic<std::size_t> count_{0};
+};
+
+/// A sink's session, once it has one; what is in flight when it ends goes to linger_list::common().
+class lingering_session {
+public:
+    lingering_session() noexcept = default;
+    lingering_session(lingering_session&&) noexcept = default;
+    lingering_session& operator=(lingering_session&& other) noexcept {
+        if (this != &other) {
+            end();
+            session_ = std::move(other.session_);
+        }
+        return *this;
+    }
+    ~lingering_session() { end(); }
+
+    /// Opens one, if there is none. Returns: why not; empty: there is one.
+    [[nodiscard]] std::error_code open(int socket, std::chrono::milliseconds linger) noexcept {
+        if (!session_) {
+            auto opened = zerocopy_session::open(socket, linger);
+            if (!opened) {
+                return opened.error();
+            }
+            session_ = std::move(*opened);
+        }
+        return {};
+    }
+
+    /// Expects: open() succeeded.
+    [[nodiscard]] zerocopy_session* operator->() const noexcept { return session_.get(); }
+    void reap() noexcept {
+        if (session_) {
+            session_->reap();
+        }
+    }
+    [[nodiscard]] std::size_t in_flight() const noexcept {
+        return session_ ? session_->in_flight() : 0;
+    }
+    [[nodiscard]] zerocopy_counts counts() const noexcept {
+        return session_ ? session_->counts() : zerocopy_counts{};
+    }
+    /// What a sink with it waits for, when its queue waits for `first`.
+    [[nodiscard]] interest interest_after(interest first) const noexcept {
+        return first == interest::none && in_flight() != 0 ? interest::error_queue : first;
+    }
+
+private:
+    void end() noexcept {
+        if (session_) {
+            linger_list::common().adopt(std::move(session_));
+        }
+    }
+
+    std::unique_ptr<zerocopy_session> session_;
 };
 
 }  // namespace zcpool::sink

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -61,19 +60,6 @@ public:
     /// A descriptor that is not open shows as error() at once.
     explicit zerocopy(int fd, const zerocopy_options& options = {}) noexcept
         : outbox(fd), options_(options) {}
-    zerocopy(zerocopy&&) noexcept = default;
-    zerocopy& operator=(zerocopy&& other) noexcept {
-        if (this != &other) {
-            end_session();
-            outbox::operator=(std::move(other));
-            options_ = other.options_;
-            refusal_ = other.refusal_;
-            session_ = std::move(other.session_);
-        }
-        return *this;
-    }
-    ~zerocopy() { end_session(); }
-
     using outbox::push;
     /// Sends what a buffer has; nobody can write to it any more.
     void push(buffer&& last) noexcept { push(std::move(last).freeze()); }
@@ -82,7 +68,7 @@ public:
     /// Complexity: a system call for each 64 slices that are sent by reference, for each run of
     /// copied ones, and for each notice.
     state flush() noexcept {
-        reap();
+        session_.reap();
         while (!queue_.empty()) {
             const auto sent = wants_reference(queue_.front()) ? refer_to_run() : copy_run(0);
             if (!sent) {
@@ -90,7 +76,7 @@ public:
                     return state::blocked;
                 }
                 static_cast<void>(give_up(sent.error()));
-                reap();  // what broke the connection may have set memory free
+                session_.reap();  // what broke the connection may have set memory free
                 break;
             }
             queue_.consume(*sent);
@@ -100,18 +86,12 @@ public:
 
     /// What to wait for; the error queue also after a failure, while memory is in flight.
     [[nodiscard]] sink::interest interest() const noexcept {
-        const auto first = outbox::interest();
-        return first == sink::interest::none && in_flight() != 0 ? sink::interest::error_queue
-                                                                 : first;
+        return session_.interest_after(outbox::interest());
     }
 
     /// Sends that the kernel has not confirmed.
-    [[nodiscard]] std::size_t in_flight() const noexcept {
-        return session_ ? session_->in_flight() : 0;
-    }
-    [[nodiscard]] zerocopy_counts counts() const noexcept {
-        return session_ ? session_->counts() : zerocopy_counts{};
-    }
+    [[nodiscard]] std::size_t in_flight() const noexcept { return session_.in_flight(); }
+    [[nodiscard]] zerocopy_counts counts() const noexcept { return session_.counts(); }
     /// Why everything is copied; empty when it is not, and before the first large slice.
     [[nodiscard]] std::error_code refusal() const noexcept { return refusal_; }
 
@@ -121,7 +101,8 @@ private:
     }
 
     [[nodiscard]] result<std::size_t> refer_to_run() noexcept {
-        if (!has_session()) {
+        refusal_ = session_.open(fd_, options_.linger);
+        if (refusal_) {
             return copy_run(queue_.front().size());
         }
         const std::size_t count =
@@ -151,33 +132,9 @@ private:
         return sent;
     }
 
-    [[nodiscard]] bool has_session() noexcept {
-        if (!session_) {
-            auto opened = zerocopy_session::open(fd_, options_.linger);
-            if (!opened) {
-                refusal_ = opened.error();
-                return false;
-            }
-            session_ = std::move(*opened);
-        }
-        return true;
-    }
-
-    void reap() noexcept {
-        if (session_) {
-            session_->reap();
-        }
-    }
-
-    void end_session() noexcept {
-        if (session_) {
-            linger_list::common().adopt(std::move(session_));
-        }
-    }
-
     zerocopy_options options_;
     std::error_code refusal_;
-    std::unique_ptr<zerocopy_session> session_;
+    lingering_session session_;
 };
 
 static_assert(chain_sink<zerocopy>);
