@@ -386,6 +386,8 @@ void register_zerocopy(const std::shared_ptr<surroundings>& around) {
 
 // Rows through an io_uring: a request, its result, and the notification when it comes.
 
+enum class ring_way { copy, reference, registered };
+
 class bare_ring {
 public:
     bare_ring() {
@@ -395,16 +397,27 @@ public:
     bare_ring& operator=(const bare_ring&) = delete;
     ~bare_ring() { ::io_uring_queue_exit(&ring_); }
 
-    void send(int fd, const std::byte* data, std::size_t size, bool by_reference) {
+    /// Registers memory for sends of the kind `registered`.
+    void own(const std::byte* data, std::size_t size) {
+        const iovec all{const_cast<std::byte*>(data), size};
+        bench::require(::io_uring_register_buffers(&ring_, &all, 1) == 0, "registering");
+    }
+
+    void send(int fd, const std::byte* data, std::size_t size, ring_way way) {
         while (size != 0) {
             io_uring_sqe* const place = ::io_uring_get_sqe(&ring_);
             iovec part{const_cast<std::byte*>(data), size};
             msghdr message{};
             message.msg_iov = &part;
             message.msg_iovlen = 1;
-            ::io_uring_prep_sendmsg(place, fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-            if (by_reference) {
-                place->opcode = IORING_OP_SENDMSG_ZC;
+            if (way == ring_way::registered) {
+                ::io_uring_prep_send_zc_fixed(place, fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL, 0,
+                                              0);
+            } else {
+                ::io_uring_prep_sendmsg(place, fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (way == ring_way::reference) {
+                    place->opcode = IORING_OP_SENDMSG_ZC;
+                }
             }
             bench::require(::io_uring_submit(&ring_) == 1, "io_uring_submit");
             const int sent = result();
@@ -443,13 +456,33 @@ void register_uring(const std::shared_ptr<surroundings>& around) {
         return;
     }
     const std::shared_ptr<zcpool::sink::send_ring> ring = std::move(*made);
-    const auto bare = std::make_shared<bare_ring>();
+    // What is renewed is not registered: a pool that does not lend.
+    const auto fixed_pool =
+        std::make_shared<send_pool>(send_pool::create({.slots = {1, 1, 1, 1}}).value());
+    zcpool::sink::registration_report report;
+    if (!ring->register_pool(*fixed_pool, &report)) {
+        bench::left_out("SEND_ZC, registered", report.text);
+    }
     for (const std::size_t payload : payloads) {
         const std::size_t count = messages_for(payload);
-        const zcpool::slice view = around->frozen(payload);
         const int fd = around->out.fd();
-        for (const bool by_reference : {false, true}) {
+        for (const auto way : {ring_way::copy, ring_way::reference, ring_way::registered}) {
+            zcpool::slice view = around->frozen(payload);
+            const auto bare = std::make_shared<bare_ring>();
+            if (way == ring_way::registered) {
+                zcpool::buffer fresh = fixed_pool->acquire(payload).value();
+                std::memcpy(fresh.data(), view.data(), payload);
+                fresh.commit(payload);
+                view = std::move(fresh).freeze();
+                bare->own(view.data(), view.size());
+                if (!ring->registered_place(view.data(), view.size())) {
+                    continue;
+                }
+            }
+            const bool by_reference = way != ring_way::copy;
+            // `fixed_pool`: kept as long as the row.
             const auto sink_uring = [=] {
+                static_cast<void>(fixed_pool);
                 zcpool::sink::uring out{fd, *ring, {.copy_below = by_reference ? 0 : SIZE_MAX}};
                 const double cost = cost_a_byte(around->out, payload, count, [&](std::size_t) {
                     out.push(view);
@@ -463,10 +496,12 @@ void register_uring(const std::shared_ptr<surroundings>& around) {
             };
             const auto bare_sends = [=] {
                 return cost_a_byte(around->out, payload, count, [&](std::size_t) {
-                    bare->send(fd, view.data(), view.size(), by_reference);
+                    bare->send(fd, view.data(), view.size(), way);
                 });
             };
-            const std::string how = by_reference ? "SENDMSG_ZC" : "SENDMSG";
+            const std::string how = way == ring_way::copy        ? "SENDMSG"
+                                    : way == ring_way::reference ? "SENDMSG_ZC"
+                                                                 : "SEND_ZC, registered";
             bench::register_pair(in_words(payload), "sink::uring, " + how, sink_uring,
                                  "bare io_uring loop, " + how, bare_sends);
         }

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -141,6 +142,24 @@ zcpool::result<std::vector<sink_maker<Sink>>> make_sink_makers(unsigned loops, l
     return makers;
 }
 
+#if SEGMENT_SERVER_URING
+// Tells the rings of sinks of the pool once, instead of with each send.
+void register_pool(frame& parts, std::vector<sink_maker<zcpool::sink::uring>>& makers,
+                   zcpool::pool_view pool) {
+    zcpool::sink::send_ring& first = makers.front().ring();
+    zcpool::sink::registration_report granted;
+    auto done = first.register_pool(pool, &granted);
+    for (auto each = makers.begin() + 1; done && each != makers.end(); ++each) {
+        done = each->ring().register_all_of(first, &granted);
+    }
+    if (!done) {
+        fmt::print(stderr, "segment_server: {}\n", granted.text);
+        parts.report.substitutions.push_back(
+            {"sink", "uring, registered", "uring", done.error().message()});
+    }
+}
+#endif
+
 template <class Named>
 int serve_from_pool(frame& parts, loop_rings& rings) {
     using sink_type = typename Named::type;
@@ -166,6 +185,11 @@ int serve_from_pool(frame& parts, loop_rings& rings) {
     if (granted.text[0] != '\0') {
         fmt::print(stderr, "segment_server: {}\n", granted.text);
     }
+#if SEGMENT_SERVER_URING
+    if constexpr (std::is_same_v<sink_type, zcpool::sink::uring>) {
+        register_pool(parts, *makers, *pool);
+    }
+#endif
     segment_store store{parts.root, *pool};
     parts.report.pool = *pool;
     parts.report.cache = &store.cache();

@@ -34,6 +34,8 @@ constexpr meaning meanings[] = {
     {errc::too_many_processes, {}},
     {errc::other_namespace, {}},
     {errc::bad_message, {}},
+    {errc::pages_registered, {}},
+    {errc::pages_replaceable, {}},
 };
 constexpr int count = std::size(meanings);
 

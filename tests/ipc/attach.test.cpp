@@ -16,6 +16,7 @@
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <zcpool/ipc/attach.hpp>
+#include <zcpool/pool/registered_pages.hpp>
 
 // Two parts of one process in a pool are two partners like any others.
 
@@ -79,6 +80,7 @@ TEST_CASE("attach: what one partner takes the other cannot have, and both read t
         mine.reset();
         CHECK(view.try_acquire(1));
         CHECK(view.report().shared);
+        CHECK(zcpool::registered_pages::of(view).error() == errc::pages_replaceable);
         CHECK(view.report().cache == zcpool::cache_policy::none);
         CHECK(pool.stats()[0].acquired == 4);  // counted for all
         CHECK(view.stats()[0].acquired == 4);

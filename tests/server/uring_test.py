@@ -82,6 +82,22 @@ class Uring(Case):
         for name in ("recv", "send", "epoll", "accept"):
             self.assertFalse([each for each in calls if name in each], name)
 
+    @unittest.skipUnless(HAS_URING, "io_uring is not to be had")
+    def test_a_pool_that_may_not_be_registered_is_named_and_sent_from_all_the_same(self):
+        # Root is above the limit as long as it has the capability.
+        drop = ["setpriv", "--bounding-set=-ipc_lock"] if os.getuid() == 0 else []
+        wrapper = [*drop, "prlimit", f"--memlock={1 << 20}:{1 << 20}"]
+        for loop in ("epoll", "uring"):
+            options = ["--sink", "uring", "--loop", loop, "--pool-bytes", "16MiB"]
+            with self.subTest(loop), Server(self.directory, *options, wrapper=wrapper) as server:
+                self.assertTrue(server.get("/big.ts").body == self.content)
+                metrics = server.metrics()
+                self.assertEqual(
+                    metrics['substitutions{option="sink",asked="uring, registered",used="uring",'
+                            'reason="Cannot allocate memory"}'], 1)
+                self.assertRegex(server.error_text(),
+                                 f"registering .* refused .*{1 << 20} bytes.*ulimit -l")
+
     def test_where_it_is_forbidden_another_way_serves_and_is_named(self):
         forbidden = {"sink": "write", "loop": "epoll"}
         for code, reason in REASONS.items():

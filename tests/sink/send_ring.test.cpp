@@ -37,7 +37,10 @@ TEST_CASE("send_ring: keeps what a send refers to until its last completion", "[
             line->message.msg_iov = line->parts.data();
             line->message.msg_iovlen = 1;
             what.line = line.share();
-            REQUIRE(ring->send(link.ours.get(), true, by_reference, false, std::move(what)));
+            REQUIRE(
+                ring->send({.fd = link.ours.get(),
+                            .way = by_reference ? sink::send_way::reference : sink::send_way::copy},
+                           std::move(what)));
             pollfd readable{ring->fd(), POLLIN, 0};
             CHECK(::poll(&readable, 1, 10'000) == 1);
             CHECK(slots_in_use(pool) == 1);

@@ -305,23 +305,107 @@ TEST_CASE("uring: hundreds of small slices go out in order, and a buffer as it i
     CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 3));
 }
 
+TEST_CASE("uring: slices of a registered pool go out from the pages that the ring was told of",
+          "[sink]") {
+    NEED_RING();
+    const auto ring = sink::send_ring::create(8).value();
+    const auto pool = make_pool({.slots = {1, 4}});
+    if (!ring->register_pool(pool)) {
+        SKIP("SEND_ZC is Linux 6.0");
+    }
+    connection link = tcp_pair();
+    sink::uring out{link.ours.get(), *ring, {.copy_below = 4096}};
+    const auto part = make_slice(pool, 60'000, 1);
+    // Other pages at the address of the slot: what is sent now shows who looked them up, and when.
+    auto* const page = const_cast<std::byte*>(part.data());
+    REQUIRE(::mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                   0) == page);
+    out.push(part);
+    CHECK(settle_ring(out) == sink::state::done);
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+    CHECK(out.stats().lent_bytes == 60'000);
+    // Small slices are copied, which looks them up.
+    out.push(part.subslice(0, 100));
+    CHECK(settle_ring(out) == sink::state::done);
+    CHECK(read_exactly(link.peer.get(), 100) == std::vector<std::byte>(100));
+    CHECK(out.stats().copied_bytes == 100);
+}
+
+TEST_CASE("uring: slices of registered and of other memory arrive in order", "[sink]") {
+    NEED_RING();
+    const auto ring = sink::send_ring::create(8).value();
+    const auto pool = make_pool({.slots = {1, 4}});
+    const auto other = make_pool({.slots = {1, 4}});
+    if (!ring->register_pool(pool)) {
+        SKIP("SEND_ZC is Linux 6.0");
+    }
+    for (auto* make : {tcp_pair, unix_pair, pipe_pair}) {
+        connection link = make();
+        sink::uring out{link.ours.get(), *ring, {.copy_below = 4096}};
+        std::vector<std::byte> wanted;
+        for (std::uint64_t i = 0; i < 6; ++i) {
+            const auto part = make_slice(i % 3 == 2 ? other : pool, 8'000, i);
+            wanted.insert(wanted.end(), part.bytes().begin(), part.bytes().end());
+            out.push(part);
+        }
+        CHECK(settle_ring(out) == sink::state::done);
+        CHECK(read_exactly(link.peer.get(), wanted.size()) == wanted);
+        CHECK(out.stats().copied_bytes + out.stats().lent_bytes == wanted.size());
+        if (!out.refusal()) {
+            CHECK(out.stats().calls == 3);  // a registered one each, and from the first other on
+        }
+        CHECK(slots_in_use(pool) + slots_in_use(other) == 0);
+    }
+}
+
+TEST_CASE("uring: while the kernel takes no request the sink is blocked, and loses nothing",
+          "[sink]") {
+    NEED_RING();
+    const auto ring = sink::send_ring::create(2).value();
+    const auto pool = make_pool({.slots = {1, 4}});
+    connection link = tcp_pair();
+    // In place of the ring's descriptor something that is no ring: io_uring_enter fails.
+    const unique_fd kept{::dup(ring->fd())};
+    const unique_fd no_ring{::memfd_create("zcpool-test-no-ring", MFD_CLOEXEC)};
+    REQUIRE(::dup2(no_ring.get(), ring->fd()) == ring->fd());
+    sink::uring out{link.ours.get(), *ring};
+    out.push(make_slice(pool, 60'000, 1));
+    for (int i = 0; i < 5; ++i) {  // more often than there are places for requests
+        CHECK(out.flush() == sink::state::blocked);
+        CHECK(out.interest() == sink::interest::writable);
+        CHECK(out.in_flight() == 0);
+        CHECK(ring->in_flight() == 0);
+    }
+    REQUIRE(::dup2(kept.get(), ring->fd()) == ring->fd());
+    CHECK(settle_ring(out) == sink::state::done);
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+    CHECK(slots_in_use(pool) == 0);
+}
+
 TEST_CASE("uring: a slot used again at once changes nothing for a slow reader",
           "[sink][.zerocopy]") {
     NEED_RING();
     using one_slot = zcpool::pool<zcpool::size_classes<32_KiB>>;
     const auto pool = make_pool<one_slot>({.slots = {1}});
-    for (auto* make : {tcp_pair, unix_pair, pipe_pair}) {
-        connection link = make();
-        ring_sink out{link.ours.get(), 0};
-        for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(scaled(500)); ++i) {
-            out.push(make_slice(pool, 32 * 1024, i));
-            while (settle_ring(out) == sink::state::blocked) {
-                REQUIRE(wait_writable(link.ours.get()));
+    const auto ring = sink::send_ring::create(8).value();
+    for (const bool registered : {false, true}) {
+        if (registered && !ring->register_pool(pool)) {
+            WARN("SEND_ZC is Linux 6.0");
+            break;
+        }
+        for (auto* make : {tcp_pair, unix_pair, pipe_pair}) {
+            connection link = make();
+            sink::uring out{link.ours.get(), *ring, {.copy_below = 0}};
+            for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(scaled(500)); ++i) {
+                out.push(make_slice(pool, 32 * 1024, i));
+                while (settle_ring(out) == sink::state::blocked) {
+                    REQUIRE(wait_writable(link.ours.get()));
+                }
+                auto next = pool.try_acquire(32 * 1024);
+                REQUIRE(next);
+                fill(next.space(), ~i);
+                REQUIRE(read_exactly(link.peer.get(), 32 * 1024) == pattern(32 * 1024, i));
             }
-            auto next = pool.try_acquire(32 * 1024);
-            REQUIRE(next);
-            fill(next.space(), ~i);
-            REQUIRE(read_exactly(link.peer.get(), 32 * 1024) == pattern(32 * 1024, i));
         }
     }
 }

@@ -88,23 +88,28 @@ TEST_CASE("uring: a request that was not handed over yet can be made to do nothi
             ::io_uring_prep_close(place, name == 2 ? descriptor : -1);
             place->user_data = name;
         }
-        ring.disarm(2);
-        ring.disarm(4);
+        CHECK(ring.disarm(2, 20));
+        CHECK_FALSE(ring.disarm(4, 40));
+        CHECK(ring.prepared() == 3);
         REQUIRE(ring.submit());
         int completed = 0;
         for (int i = 0; i < 1'000 && completed < 3; ++i) {
             ring.wait(10);
             ring.reap([&](std::uint64_t name, std::int32_t result, std::uint32_t) {
-                CHECK((name == 2 ? result == 0 : result == -EBADF));
+                CHECK((name == 20 ? result == 0 : result == -EBADF));
                 ++completed;
             });
         }
         CHECK(completed == 3);
+        CHECK(ring.prepared() == 0);
+        CHECK_FALSE(ring.disarm(2, 20));
     }
     CHECK(::close(descriptor) == 0);
 }
 
 TEST_CASE("uring: numbers that stand here are those of the kernel", "[sys]") {
+    CHECK(sys::op_send_zc == IORING_OP_SEND_ZC);
+    CHECK(sys::send_from_registered == IORING_RECVSEND_FIXED_BUF);
     CHECK(sys::op_sendmsg_zc == IORING_OP_SENDMSG_ZC);
     CHECK(sys::setup_coop_taskrun == IORING_SETUP_COOP_TASKRUN);
     CHECK(sys::setup_single_issuer == IORING_SETUP_SINGLE_ISSUER);

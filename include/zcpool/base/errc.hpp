@@ -28,6 +28,9 @@ enum class errc {
     too_many_processes,   ///< 31 processes have the pool already
     other_namespace,      ///< the pool's processes are in another pid or time namespace
     bad_message,          ///< a message without exactly the descriptors of a pool
+    pages_registered,     ///< an io_uring has the pool's pages, which so cannot be replaced
+    pages_replaceable,  ///< the pool lends, is shared or checked, or was trimmed: its pages cannot
+                        ///< be registered
 };
 
 /// The category of `errc`.
@@ -55,6 +58,9 @@ public:
             case errc::other_namespace:
                 return "the pool's processes are in another pid or time namespace";
             case errc::bad_message: return "a message without the descriptors of a pool";
+            case errc::pages_registered: return "an io_uring has the pool's pages registered";
+            case errc::pages_replaceable:
+                return "a pool that lends, is shared, checked or was trimmed cannot be registered";
         }
         return "unknown zcpool error";
     }
@@ -77,7 +83,9 @@ public:
             case errc::wrong_version:
             case errc::too_many_processes:
             case errc::other_namespace:
-            case errc::bad_message: break;
+            case errc::bad_message:
+            case errc::pages_registered:
+            case errc::pages_replaceable: break;
         }
         return {condition, *this};
     }

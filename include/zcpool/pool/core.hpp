@@ -22,6 +22,7 @@
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/misuse.hpp>
 #include <zcpool/pool/options.hpp>
+#include <zcpool/pool/page_registrations.hpp>
 #include <zcpool/pool/process_registry.hpp>
 #include <zcpool/pool/reserve.hpp>
 #include <zcpool/pool/shared_memory.hpp>
@@ -66,7 +67,6 @@ public:
     pool_core& operator=(const pool_core&) = delete;
 
     /// Takes a slot of a class, or of a larger one where the policy lets it spill.
-    ///
     /// Expects: `wanted < class_count()`.
     /// Returns: why not, or a slot that this process owns and that keeps the core until it is given
     /// back.
@@ -81,7 +81,6 @@ public:
     [[nodiscard]] begun_slot take_or_null(std::size_t wanted, std::source_location where) noexcept;
 
     /// Takes a slot out of this thread's cache; null when there is none. The hot path.
-    ///
     /// Expects: `wanted <= class_count()`; the last has none.
     [[nodiscard, gnu::always_inline]] slot_record* take_cached(std::size_t wanted) noexcept {
         thread_cache* const cache = current_cache;
@@ -109,7 +108,6 @@ public:
     /// What take_until() does around its sleep, and slot_watch.hpp without one. Between the two
     /// every release of a class that may serve `wanted` goes to the store and wakes; end_wait()
     /// wakes somebody else, as what woke its caller may be left over.
-    ///
     /// Expects: in_creator().
     void begin_wait(std::size_t wanted) noexcept;
     void end_wait(std::size_t wanted) noexcept;
@@ -224,6 +222,7 @@ public:
 private:
     friend class pool_creation;
     friend class pool_sharing;
+    friend class registered_pages;
 
     pool_core() noexcept = default;
     ~pool_core() = default;
@@ -321,6 +320,7 @@ private:
     class_lookup lookup_;
     spill_policy spill_ = spill_policy::never;
     lending lending_ = lending::never;
+    page_registrations registrations_;
     std::error_code renewal_refusal_;  // why no pages can be replaced; empty: they can
     holder_set me_ = 1;                // the creator's bit
     atomic<std::uint32_t> ended_;

@@ -199,6 +199,7 @@ private:
                 std::strerror(read_only.error().value()));
         }
         core_->lending_ = lending_;
+        static_cast<void>(core_->registrations_.allow_replacing());
         report_.lending = lending_;
         return {};
     }

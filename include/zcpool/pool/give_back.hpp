@@ -89,7 +89,7 @@ inline std::size_t pool_core::renew_resting(std::size_t most) noexcept {
 inline std::size_t pool_core::trim(std::size_t keep) noexcept {
     std::size_t bytes = 0;
     // A slot's pages are a part of its arena's, which cannot be given back alone.
-    if (guard_.in_creator() && arenas_ == nullptr) {
+    if (guard_.in_creator() && arenas_ == nullptr && registrations_.allow_replacing()) {
         caches_.drain();
         for (std::size_t index = 0; index < class_count_; ++index) {
             const std::size_t trimmed = slabs_[index].trim(me_, keep);

@@ -121,7 +121,8 @@ public:
     /// that a pool that was sized for the peak does not hold it at night. A slot is given pages
     /// again when it is acquired, which then may fail as `exhausted` for want of memory.
     ///
-    /// Returns: bytes given back; 0 where slots lie in arenas.
+    /// Returns: bytes given back; 0 where slots lie in arenas, and while an io_uring has them
+    /// registered.
     /// Complexity: system calls; a system call for each slot.
     std::size_t trim(std::size_t keep = 0) const noexcept { return core_->trim(keep); }
 
@@ -131,7 +132,8 @@ public:
     ///
     /// Errors: `closed`; `unsupported` for a checked pool, one with arenas, and before Linux 5.14;
     /// `renewal_ineffective` where replacing pages does not detach them, as recovering the dead
-    /// must; the errno of that trial, or of reading /proc/self/stat.
+    /// must; `pages_registered` while an io_uring has them; the errno of that trial, or of reading
+    /// /proc/self/stat.
     [[nodiscard]] result<pool_descriptors> share() const noexcept {
         return pool_sharing::share(*core_);
     }

@@ -51,7 +51,8 @@ public:
     ///
     /// Errors: `unsupported` for a checked pool, and one with arenas, of which one process alone
     /// knows which are retired; `closed` in a forked child; what the trial of
-    /// replacing pages said when the pool was created; the errno of reading /proc/self.
+    /// replacing pages said when the pool was created; `pages_registered`; the errno of reading
+    /// /proc/self.
     [[nodiscard]] static result<pool_descriptors> share(pool_core& core) noexcept {
         if (core.is_closed()) {
             return fail(errc::closed);
@@ -61,6 +62,9 @@ public:
         }
         if (core.renewal_refusal_) {
             return fail(core.renewal_refusal_);
+        }
+        if (!core.registrations_.allow_replacing()) {
+            return fail(errc::pages_registered);
         }
         if (core.leave_ == nullptr) {
             auto who = this_process();
@@ -209,6 +213,7 @@ private:
             }
             core.lending_ = lending::cached;
         }
+        static_cast<void>(core.registrations_.allow_replacing());
         return {};
     }
 

@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -21,64 +20,28 @@
 #include <zcpool/base/errc.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/chain/chain.hpp>
+#include <zcpool/pool/pool.hpp>
+#include <zcpool/sink/fixed_buffers.hpp>
+#include <zcpool/sink/ring_line.hpp>
 #include <zcpool/sink/ring_requests.hpp>
 #include <zcpool/sys/uring.hpp>
 
 namespace zcpool::sink {
 
-/// Slices that one request may refer to: as many as a chain keeps without an allocation.
-inline constexpr std::size_t parts_a_request = chain::inline_slices;
-
-/// What a sink and its requests have in common. It goes with the last of them: the kernel may read
-/// the message until the request's result has come.
-struct ring_line {
-    std::size_t holders = 1;   ///< the sink, its requests, and the list of news
-    std::size_t requests = 0;  ///< that are not over
-    std::uint64_t request = 0;
-    bool is_waiting = false;  ///< for the result of `request`
-    bool is_listed = false;   ///< stands in the ring's list of news
-    bool has_news = false;    ///< something has completed since the sink last looked
-    void* owner = nullptr;    ///< who flushes the sink, and wants to hear of it
-    ring_line* next_listed = nullptr;
-    std::optional<std::int32_t> result;
-    msghdr message{};
-    std::array<iovec, parts_a_request> parts{};
+/// How a request sends the message of a line.
+enum class send_way : std::uint8_t {
+    write,       ///< WRITEV, for what is no socket
+    copy,        ///< SENDMSG
+    reference,   ///< SENDMSG_ZC
+    registered,  ///< SEND_ZC of one part, from a registered buffer
 };
 
-/// A counted reference to a line; of one thread.
-class ring_line_ref {
-public:
-    ring_line_ref() noexcept = default;
-    /// Takes over the count that a new line begins with.
-    explicit ring_line_ref(ring_line* first) noexcept : line_(first) {}
-    ring_line_ref(ring_line_ref&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {}
-    ring_line_ref& operator=(ring_line_ref&& other) noexcept {
-        if (this != &other) {
-            drop();
-            line_ = std::exchange(other.line_, nullptr);
-        }
-        return *this;
-    }
-    ~ring_line_ref() { drop(); }
-
-    /// Expects: not empty.
-    [[nodiscard]] ring_line_ref share() const noexcept {
-        ++line_->holders;
-        return ring_line_ref{line_};
-    }
-    /// Gives up the reference without dropping it.
-    [[nodiscard]] ring_line* release() noexcept { return std::exchange(line_, nullptr); }
-    [[nodiscard]] ring_line* operator->() const noexcept { return line_; }
-    [[nodiscard]] explicit operator bool() const noexcept { return line_ != nullptr; }
-
-private:
-    void drop() noexcept {
-        if (line_ != nullptr && --line_->holders == 0) {
-            delete line_;
-        }
-        line_ = nullptr;
-    }
-    ring_line* line_ = nullptr;
+/// A request to send a line's message.
+struct send_order {
+    int fd = -1;
+    send_way way = send_way::copy;
+    bool more_follows = false;
+    std::uint16_t place = 0;  ///< of the registered buffer
 };
 
 /// An io_uring and the sends in flight of the sinks that use it.
@@ -122,6 +85,41 @@ public:
         }
     }
 
+    /// Registers a pool's slots, so that sends by reference need not pin and charge their pages
+    /// each time. The pool's memory stays while the ring lives; until then it cannot be trimmed or
+    /// shared. Of a pool that is registered already, does nothing.
+    ///
+    /// Errors: `pages_replaceable` for a pool that lends, is shared or checked, or was trimmed, as
+    /// a registration goes on sending from the pages that it found; `unsupported` without SEND_ZC
+    /// (Linux 6.0); `too_large` beyond 64 GiB; the errno of io_uring_register, ENOMEM beyond
+    /// RLIMIT_MEMLOCK. `report`, if given, names the value, the limit and the remedy. Refused, the
+    /// ring sends from the pool all the same.
+    result<void> register_pool(pool_view pool, registration_report* report = nullptr) noexcept {
+        registration_report unwanted;
+        if (!ring_->supports(sys::op_send_zc)) {
+            return fail(errc::unsupported);
+        }
+        return fixed_.add(*ring_, pool, report == nullptr ? unwanted : *report);
+    }
+
+    /// Registers what another ring has: for a ring each thread. Pinned and charged once where the
+    /// kernel can clone (Linux 6.12), else again.
+    ///
+    /// Expects: this ring has nothing registered.
+    /// Errors: as register_pool().
+    result<void> register_all_of(const send_ring& other,
+                                 registration_report* report = nullptr) noexcept {
+        registration_report unwanted;
+        return fixed_.add_all_of(*ring_, other.fixed_, *other.ring_,
+                                 report == nullptr ? unwanted : *report);
+    }
+
+    /// Where in the ring's table these bytes are registered; nothing where they are not.
+    [[nodiscard]] std::optional<std::uint16_t> registered_place(const std::byte* data,
+                                                                std::size_t size) const noexcept {
+        return fixed_.find(data, size);
+    }
+
     /// Waits for what is in flight, for a second at most. To be called by the thread of a driven
     /// ring before it ends, and when its loop has no requests any more.
     void finish() noexcept {
@@ -136,27 +134,38 @@ public:
 
     /// Hands a send of a line's message to the kernel; the line waits for its result.
     ///
-    /// Errors: `out_of_memory`; EBUSY when the kernel takes no request.
-    [[nodiscard]] result<void> send(int fd, bool is_socket, bool by_reference, bool more_follows,
-                                    sent what) noexcept {
+    /// Errors: `out_of_memory`; EAGAIN when the kernel takes no request now.
+    [[nodiscard]] result<void> send(const send_order& order, sent what) noexcept {
         ring_line* const line = what.line.operator->();
         io_uring_sqe* const place = ring_->next_request();
         if (place == nullptr) {
-            return fail(std::error_code{EBUSY, std::system_category()});
+            return fail(std::error_code{EAGAIN, std::system_category()});
         }
         // What a loop drives waits in the ring: by the time that "would block" is heard of, the
         // socket may have become writable, and announced it.
         const unsigned flags = (is_driven_ ? 0 : MSG_DONTWAIT) | MSG_NOSIGNAL |
-                               (more_follows ? unsigned{MSG_MORE} : 0);
-        if (!is_socket) {
-            ::io_uring_prep_writev(place, fd, line->message.msg_iov,
-                                   static_cast<unsigned>(line->message.msg_iovlen),
-                                   static_cast<std::uint64_t>(-1));
-        } else {
-            ::io_uring_prep_sendmsg(place, fd, &line->message, flags);
-            if (by_reference) {
-                place->opcode = sys::op_sendmsg_zc;
-            }
+                               (order.more_follows ? unsigned{MSG_MORE} : 0);
+        const iovec* const parts = line->message.msg_iov;
+        switch (order.way) {
+            case send_way::write:
+                ::io_uring_prep_writev(place, order.fd, parts,
+                                       static_cast<unsigned>(line->message.msg_iovlen),
+                                       static_cast<std::uint64_t>(-1));
+                break;
+            case send_way::copy:
+            case send_way::reference:
+                ::io_uring_prep_sendmsg(place, order.fd, &line->message, flags);
+                if (order.way == send_way::reference) {
+                    place->opcode = sys::op_sendmsg_zc;
+                }
+                break;
+            case send_way::registered:
+                ::io_uring_prep_send(place, order.fd, parts->iov_base, parts->iov_len,
+                                     static_cast<int>(flags));
+                place->opcode = sys::op_send_zc;
+                place->ioprio = sys::send_from_registered;
+                place->buf_index = order.place;
+                break;
         }
         const auto name = sends_->begin(std::move(what));
         if (!name) {
@@ -168,18 +177,25 @@ public:
         line->request = *name;
         ++line->requests;
         line->is_waiting = true;
-        submit();
+        // Left prepared, it would wait for the next request of anybody, and no event announces
+        // when that can be made.
+        if (!submit() && ring_->disarm(*name, ignored)) {
+            static_cast<void>(sends_->withdraw(*name));
+            --line->requests;
+            line->is_waiting = false;
+            return fail(std::error_code{EAGAIN, std::system_category()});
+        }
         return {};
     }
 
     /// Asks the kernel to end a request, or does not hand it over if that has not happened yet:
     /// its descriptor may be another's by then. Its completions come all the same.
     void cancel(std::uint64_t request) noexcept {
-        ring_->disarm(request);
+        ring_->disarm(request, request);
         if (io_uring_sqe* const place = ring_->next_request(); place != nullptr) {
             ::io_uring_prep_cancel64(place, request, 0);
             place->user_data = ignored;
-            submit();
+            static_cast<void>(submit());  // refused, it goes with the next one
         }
     }
 
@@ -256,12 +272,7 @@ private:
         return made;
     }
 
-    void submit() noexcept {
-        if (!is_driven_) {
-            // Refused, it stays prepared and goes with the next one.
-            static_cast<void>(ring_->submit());
-        }
-    }
+    [[nodiscard]] bool submit() noexcept { return is_driven_ || ring_->submit().has_value(); }
 
     void list(const ring_line_ref& line) noexcept {
         line->has_news = true;
@@ -271,6 +282,7 @@ private:
         }
     }
 
+    fixed_buffers fixed_;  // ends after the ring: then nothing is sent from them any more
     std::unique_ptr<sys::uring> ring_;
     std::unique_ptr<ring_requests<sent>> sends_;
     bool is_driven_;

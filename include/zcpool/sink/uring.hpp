@@ -33,7 +33,8 @@ struct uring_options {
 
 /// Sends slices through an io_uring: small ones by requests that copy (SENDMSG; WRITEV for what is
 /// no socket), large ones by reference (SENDMSG_ZC), each kept until its last completion. Pool
-/// memory and adopted memory alike.
+/// memory and adopted memory alike; slices of pools that the ring was told of
+/// (send_ring::register_pool) one by one, from their registered pages (SEND_ZC).
 ///
 /// flush() hands its requests to the kernel by itself, one at a time, so that a short count can
 /// continue at the next byte. `blocked` with interest() `writable` means that the descriptor takes
@@ -90,7 +91,7 @@ public:
     void push(buffer&& last) noexcept { push(std::move(last).freeze()); }
 
     /// Moves what it can, and lets go of what the kernel has done with.
-    /// Complexity: a system call for each request, of up to 8 slices.
+    /// Complexity: a system call for each request, of up to 8 slices, or one registered one.
     state flush() noexcept {
         ring_->reap();
         const state now = go_on();
@@ -128,24 +129,30 @@ private:
             if (error_ || queue_.empty()) {
                 break;
             }
-            request();
+            if (!request()) {
+                return state::blocked;
+            }
         }
         return error_ ? state::failed : in_flight() != 0 ? state::pending : state::done;
     }
 
     /// Hands a request for the first slices to the kernel.
-    void request() noexcept {
+    /// Returns: false when that takes none now.
+    [[nodiscard]] bool request() noexcept {
         if (!line_) {  // moved from: there is no descriptor either
             static_cast<void>(give_up(std::error_code{EBADF, std::system_category()}));
-            return;
+            return true;
         }
         // Not small ones along with a large one: a reader with a small window would hardly get on.
-        refers_ = wants_reference(queue_.front());
+        const slice& first = queue_.front();
+        refers_ = wants_reference(first);
+        const auto place =
+            refers_ ? ring_->registered_place(first.data(), first.size()) : std::nullopt;
+        const std::size_t most = place ? 1 : parts_a_request;
         std::size_t count = 0;
         send_ring::sent what;
         for (const slice& each : queue_.slices()) {
-            if (count == parts_a_request || wants_reference(each) != refers_ ||
-                !what.slices.append(each)) {
+            if (count == most || wants_reference(each) != refers_ || !what.slices.append(each)) {
                 break;
             }
             line_->parts[count++] = {const_cast<std::byte*>(each.data()), each.size()};
@@ -153,13 +160,23 @@ private:
         line_->message.msg_iov = line_->parts.data();
         line_->message.msg_iovlen = count;
         what.line = line_.share();
+        const auto done = ring_->send({.fd = fd_,
+                                       .way = place        ? send_way::registered
+                                              : refers_    ? send_way::reference
+                                              : is_socket_ ? send_way::copy
+                                                           : send_way::write,
+                                       .more_follows = count < queue_.slice_count(),
+                                       .place = place.value_or(0)},
+                                      std::move(what));
+        if (!done && would_block(done.error())) {
+            return false;
+        }
         ++stats_.calls;
-        if (auto done = ring_->send(fd_, is_socket_, refers_, count < queue_.slice_count(),
-                                    std::move(what));
-            !done) {
+        if (!done) {
             static_cast<void>(give_up(done.error()));
         }
         ring_->reap();
+        return true;
     }
 
     /// How many of the first bytes belong to large slices.

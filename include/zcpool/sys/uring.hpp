@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <system_error>
 
 #include <zcpool/base/errc.hpp>
@@ -23,6 +25,8 @@ namespace zcpool::sys {
 #if defined(IORING_CQE_F_NOTIF)
 static_assert(IORING_CQE_F_NOTIF == 1U << 3 && IORING_CQE_F_MORE == 1U << 1);
 #endif
+/// IORING_OP_SEND_ZC: Linux 6.0.
+inline constexpr int op_send_zc = 47;
 /// IORING_OP_SENDMSG_ZC: Linux 6.1.
 inline constexpr int op_sendmsg_zc = 48;
 /// IORING_SETUP_COOP_TASKRUN: Linux 5.19.
@@ -31,6 +35,11 @@ inline constexpr unsigned setup_coop_taskrun = 1U << 8;
 inline constexpr unsigned setup_single_issuer = 1U << 12;
 /// IORING_SETUP_DEFER_TASKRUN: Linux 6.1.
 inline constexpr unsigned setup_defer_taskrun = 1U << 13;
+
+/// IORING_RECVSEND_FIXED_BUF: Linux 6.0.
+inline constexpr unsigned send_from_registered = 1U << 2;
+/// IORING_REGISTER_CLONE_BUFFERS: Linux 6.12.
+inline constexpr unsigned register_clone_buffers = 30;
 
 /// An io_uring. Neither copied nor moved: the kernel and liburing know its address.
 ///
@@ -85,29 +94,32 @@ public:
         return place;
     }
 
-    /// Lets a prepared request do nothing, if the kernel has not taken it yet. It completes all the
-    /// same, with 0.
+    /// Lets a prepared request do nothing, and gives it another name. It completes all the same,
+    /// with 0.
+    /// Returns: false when the kernel has taken it already.
     /// Complexity: as many steps as requests are prepared.
-    void disarm(std::uint64_t name) noexcept {
+    bool disarm(std::uint64_t name, std::uint64_t new_name) noexcept {
         const unsigned end = ring_.sq.sqe_tail;
         for (unsigned i = end - ::io_uring_sq_ready(&ring_); i != end; ++i) {
             io_uring_sqe& each = ring_.sq.sqes[i & *ring_.sq.kring_mask];
             if (each.user_data == name) {
                 ::io_uring_prep_nop(&each);
-                each.user_data = name;
+                each.user_data = new_name;
+                return true;
             }
         }
+        return false;
     }
 
-    /// Hands what is prepared to the kernel.
+    /// Hands all that is prepared to the kernel.
     /// Errors: the errno of io_uring_enter; what was not taken stays prepared.
     result<void> submit() noexcept {
-        int answer = 0;
-        do {
-            answer = ::io_uring_submit(&ring_);
-        } while (answer == -EINTR);
-        if (answer < 0) {
-            return fail(std::error_code{-answer, std::system_category()});
+        // It stops at a request that it finds wrong, and goes on behind that.
+        while (::io_uring_sq_ready(&ring_) != 0) {
+            const int answer = ::io_uring_submit(&ring_);
+            if (answer != -EINTR && answer <= 0) {
+                return answered(answer == 0 ? -EAGAIN : answer);
+            }
         }
         return {};
     }
@@ -150,6 +162,38 @@ public:
         return it_does;
     }
 
+    /// Makes a table of so many places for registered buffers, all empty. Once.
+    /// Errors: the errno of io_uring_register; EINVAL before Linux 5.19.
+    [[nodiscard]] result<void> reserve_buffers(unsigned places) noexcept {
+        return answered(::io_uring_register_buffers_sparse(&ring_, places));
+    }
+
+    /// Registers memory in a place of the table; an empty span empties the place.
+    /// Errors: the errno of io_uring_register: ENOMEM beyond RLIMIT_MEMLOCK, which all rings of a
+    /// user share; EFAULT for what cannot be written to, and for more than 1 GiB.
+    [[nodiscard]] result<void> set_buffer(unsigned place, std::span<std::byte> memory) noexcept {
+        const iovec entry{memory.data(), memory.size()};
+        const __u64 no_tag = 0;
+        return answered(::io_uring_register_buffers_update_tag(&ring_, place, &entry, &no_tag, 1));
+    }
+
+    /// Registers what another ring has, in the same places, without pinning and charging it again.
+    /// Expects: this one has no table yet.
+    /// Errors: the errno of io_uring_register; EINVAL before Linux 6.12.
+    [[nodiscard]] result<void> clone_buffers(const uring& from) noexcept {
+        struct {  // struct io_uring_clone_buffers
+            std::uint32_t source;
+            std::uint32_t rest[7];
+        } what{static_cast<std::uint32_t>(from.fd()), {}};
+        if (::syscall(SYS_io_uring_register, ring_.ring_fd, register_clone_buffers, &what, 1) < 0) {
+            return fail(std::error_code{errno, std::system_category()});
+        }
+        return {};
+    }
+
+    /// Requests that are prepared and that the kernel has not taken yet.
+    [[nodiscard]] unsigned prepared() const noexcept { return ::io_uring_sq_ready(&ring_); }
+
     /// The IORING_SETUP_ flags that it was made with.
     [[nodiscard]] unsigned flags() const noexcept { return ring_.flags; }
 
@@ -158,6 +202,14 @@ public:
 
 private:
     uring() noexcept = default;
+
+    /// What liburing says: an errno below 0.
+    [[nodiscard]] static result<void> answered(int answer) noexcept {
+        if (answer < 0) {
+            return fail(std::error_code{-answer, std::system_category()});
+        }
+        return {};
+    }
 
     [[nodiscard]] static result<std::unique_ptr<uring>> create_with(unsigned entries,
                                                                     unsigned flags) noexcept {
