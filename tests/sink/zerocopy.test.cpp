@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <support/faulty_syscalls.hpp>
+#include <support/lifetime.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <support/scale.hpp>
@@ -21,7 +22,7 @@
 #include <support/sockets.hpp>
 #include <zcpool/sink/zerocopy.hpp>
 
-// Beyond what all sinks promise (sink.test.cpp).
+// Beyond what all sinks promise (sink.test.cpp, lifetime.test.cpp).
 
 namespace {
 
@@ -31,36 +32,6 @@ using zcpool::slice;
 namespace sink = zcpool::sink;
 
 std::error_code system_error(int code) { return {code, std::system_category()}; }
-
-/// Pushes messages of 60,000 bytes from a pool that has room for all until the socket takes no more
-/// and what the peer's socket has taken is confirmed.
-///
-/// Returns: the bytes that were handed to the kernel.
-std::vector<std::byte> fill_connection(sink::zerocopy& out, zcpool::pool_view pool) {
-    std::vector<std::byte> sent;
-    std::uint64_t number = 0;
-    // The peer's socket may have taken more by the time it has confirmed what it has.
-    for (auto state = sink::state::done; state != sink::state::blocked; state = out.flush()) {
-        while (state != sink::state::blocked) {
-            REQUIRE(state != sink::state::failed);
-            const auto part = make_slice(pool, 60'000, number++);
-            sent.insert(sent.end(), part.bytes().begin(), part.bytes().end());
-            out.push(part);
-            state = out.flush();
-        }
-        ::usleep(2'000);
-    }
-    REQUIRE(out.in_flight() > 0);
-    sent.resize(sent.size() - out.queued());
-    return sent;
-}
-
-bool wait_for_lingering() {
-    for (int i = 0; i < 10'000 && sink::linger_list::common().poll() != 0; ++i) {
-        ::usleep(1'000);
-    }
-    return sink::linger_list::common().size() == 0;
-}
 
 TEST_CASE("zerocopy: is pending until the kernel says that it has done", "[sink]") {
     STATIC_REQUIRE(sink::zerocopy::receipts == sink::receipt::notified);
@@ -334,80 +305,6 @@ TEST_CASE("zerocopy: moved or assigned, what is in flight goes along", "[sink]")
     }
     CHECK(settle(third) == sink::state::done);
     CHECK(slots_in_use(pool) == 0);
-}
-
-/// Writes into every slot that may be written.
-void spoil_free_slots(zcpool::pool_view pool) {
-    std::vector<zcpool::buffer> taken;
-    for (zcpool::buffer next; (next = pool.try_acquire(60'000));) {
-        fill(next.space(), 0xBAD);
-        taken.push_back(std::move(next));
-    }
-}
-
-// What may happen to a connection with sends in flight.
-enum class ending { peer_reads, shut_down, closed, peer_resets, reset };
-
-/// Fills a connection, ends it in one way, uses every slot that is free again at once, and only
-/// then lets the peer read. Returns: whether what it read was a beginning of what was sent, whole
-/// where nobody reset the connection.
-bool ends_unchanged(ending how, const zcpool::pool_view& pool) {
-    connection link = tcp_pair();
-    const int small = 128 * 1024;  // so that a connection is soon full
-    ::setsockopt(link.ours.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    ::setsockopt(link.peer.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    auto out = std::make_optional<sink::zerocopy>(link.ours.get());
-    const auto sent = fill_connection(*out, pool);
-    const bool is_reset = how == ending::peer_resets || how == ending::reset;
-    switch (how) {
-        case ending::peer_reads: break;
-        case ending::shut_down: ::shutdown(link.ours.get(), SHUT_WR); break;
-        case ending::closed: break;
-        case ending::peer_resets:
-        case ending::reset: {
-            const linger at_once{1, 0};
-            const int fd = how == ending::reset ? link.ours.get() : link.peer.get();
-            ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-            break;
-        }
-    }
-    if (how == ending::closed || how == ending::reset) {
-        out.reset();
-        link.ours.reset();
-    }
-    if (how == ending::peer_resets) {
-        link.peer.reset();
-        ::usleep(1'000);
-        static_cast<void>(out->flush());
-    }
-    spoil_free_slots(pool);
-    if (how == ending::peer_resets) {
-        return true;
-    }
-    const auto got = read_exactly(link.peer.get(), sent.size());
-    return std::equal(got.begin(), got.end(), sent.begin()) &&
-           (is_reset || got.size() == sent.size());
-}
-
-int endings_changed(ending how, int times) {
-    const auto pool = make_pool({.slots = {1, 256}});
-    int changed = 0;
-    for (int i = 0; i < times; ++i) {
-        changed += ends_unchanged(how, pool) ? 0 : 1;
-        CHECK(wait_for_lingering());
-        CHECK(slots_in_use(pool) == 0);
-    }
-    return changed;
-}
-
-TEST_CASE("zerocopy: however a connection ends, what was in flight is not used again too early",
-          "[sink][.zerocopy]") {
-    const int times = static_cast<int>(scaled(500));
-    for (const ending how : {ending::peer_reads, ending::shut_down, ending::closed,
-                             ending::peer_resets, ending::reset}) {
-        CAPTURE(static_cast<int>(how));
-        CHECK(endings_changed(how, times) == 0);
-    }
 }
 
 TEST_CASE("zerocopy: with notices forged the same test sees corruption", "[sink][.zerocopy]") {

@@ -9,6 +9,7 @@
 
 #include <zcpool/sink/send_ring.hpp>
 #include <zcpool/sink/sink.hpp>
+#include <zcpool/sink/uring.hpp>
 
 namespace zcpool_test {
 
@@ -28,6 +29,31 @@ zcpool::sink::state settle_ring(Sink& out) {
         state = out.flush();
     }
     return state;
+}
+
+/// A sink through the ring of tests that sends everything by reference, and whose flush() waits
+/// for the results of its requests, ten seconds at most: what others' is at once.
+struct patient_uring : zcpool::sink::uring {
+    explicit patient_uring(int fd) : uring(fd, *test_ring(), {.copy_below = 0}) {}
+    zcpool::sink::state flush() {
+        auto state = uring::flush();
+        for (int i = 0; i < 10'000 && state == zcpool::sink::state::blocked &&
+                        interest() == zcpool::sink::interest::completion;
+             ++i) {
+            ::usleep(1'000);
+            state = uring::flush();
+        }
+        return state;
+    }
+};
+
+/// Waits until the ring of tests has nothing in flight.
+inline bool wait_for_ring() {
+    for (int i = 0; i < 10'000 && test_ring()->in_flight() != 0; ++i) {
+        ::usleep(1'000);
+        test_ring()->reap();
+    }
+    return test_ring()->in_flight() == 0;
 }
 
 }  // namespace zcpool_test
