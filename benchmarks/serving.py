@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The serving suite: segment_server in each of its modes, driven by wrk, one processor each.
+"""The serving suite: segment_server with each of its sinks and loops, driven by wrk, one processor
+each.
 
 Baselines are its own naive mode (a fresh buffer a response: read, copy, send, free) and, where it
-is installed, nginx with sendfile. All servers stand from the beginning to the end; runs go round
-through them, so that each meets the same weather.
+is installed, nginx with sendfile; lighttpd and h2o, where they are, stand beside nginx. All servers
+stand from the beginning to the end; runs go round through them, so that each meets the same
+weather. System calls are counted by strace in a run of their own, whose time is not looked at.
 """
 
 import contextlib
@@ -33,8 +35,8 @@ WORKS = [("64 KiB", 64), ("64 KiB", 256), ("256 KiB", 64), ("1 MiB", 64), ("HLS 
          ("HLS mix", 256)]
 NAIVE = "segment_server --mode naive"
 SECONDS = 2
-# What is counted, its unit, and whether it is a column of wrk's or of the server's clock.
-MEASURES = (("rate", "requests/s"), ("cpu", "us CPU a request"), ("p99", "ms at p99"))
+OWN = "segment_server --sink"
+BEST = "best: "
 
 NGINX = """
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log stderr crit;
@@ -47,6 +49,25 @@ http {{
   server {{ listen 127.0.0.1:{port}; root {root}; }}
 }}
 """
+
+
+LIGHTTPD = """
+server.document-root = "{root}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.max-keep-alive-requests = 1000000000
+server.max-connections = 1024
+server.network-backend = "sendfile"
+server.stat-cache-engine = "simple"
+"""
+
+H2O = """
+listen: {{ host: 127.0.0.1, port: {port} }}
+num-threads: 1
+pid-file: {folder}/h2o.pid
+error-log: /dev/null
+hosts: {{ default: {{ paths: {{ /: {{ file.dir: {root} }} }} }} }}
+{user}"""
 
 
 @contextlib.contextmanager
@@ -112,13 +133,15 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    def pids(self):
+        """The server and its children."""
+        own = self.process.pid
+        children = pathlib.Path(f"/proc/{own}/task/{own}/children")
+        return [own, *(children.read_text(encoding="ascii").split() if children.exists() else ())]
+
     def cpu_ns(self):
         """Processor time of the server and of its children so far."""
-        pids = [self.process.pid]
-        children = pathlib.Path(f"/proc/{pids[0]}/task/{pids[0]}/children")
-        if children.exists():
-            pids += children.read_text(encoding="ascii").split()
-        clocks = [clock for pid in pids
+        clocks = [clock for pid in self.pids()
                   for clock in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")]
         return sum(int(clock.read_text(encoding="ascii").split()[0]) for clock in clocks)
 
@@ -173,27 +196,65 @@ end"""
 done = function(summary, latency)
   local wrong = summary.errors.connect + summary.errors.read + summary.errors.write
     + summary.errors.status + summary.errors.timeout
-  print(string.format("result %d %d %.1f %d", summary.requests, summary.duration,
-    latency:percentile(99), wrong))
+  print(string.format("result %d %d %.1f %d %d", summary.requests, summary.duration,
+    latency:percentile(99), wrong, summary.bytes))
 end
 """, encoding="ascii")
     return script
 
 
 def drive(server, script, connections, seconds):
-    """One run. Returns: requests a second, microseconds of the server a request, p99 in ms."""
+    """One run. Returns: what it came to, by the measure."""
     cpus = sorted(os.sched_getaffinity(0))
     before = server.cpu_ns()
     ran = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script),
                           f"http://{server.address}/"], capture_output=True, text=True, check=True,
                          preexec_fn=lambda: os.sched_setaffinity(0, cpus[-1:]))
     spent = server.cpu_ns() - before
-    found = re.search(r"^result (\d+) (\d+) ([\d.]+) (\d+)$", ran.stdout, re.MULTILINE)
+    found = re.search(r"^result (\d+) (\d+) ([\d.]+) (\d+) (\d+)$", ran.stdout, re.MULTILINE)
     requests, microseconds, wrong = int(found[1]), int(found[2]), int(found[4])
     p99 = float(found[3])
     if wrong or requests == 0:
         raise RuntimeError(f"{server.name}: {wrong} wrong answers of {requests}\n{ran.stdout}")
-    return {"rate": requests * 1e6 / microseconds, "cpu": spent / 1e3 / requests, "p99": p99 / 1e3}
+    return {"rate": requests * 1e6 / microseconds, "cpu": spent / 1e3 / requests,
+            "per_gb": spent / int(found[5]), "p99": p99 / 1e3, "requests": requests}
+
+
+def calls_a_request(server, script, connections, folder):
+    """System calls of a server for each request, counted while it is slowed down by that."""
+    counts = folder / "calls"
+    tracer = subprocess.Popen(["strace", "-f", "-c", "-qq", "-o", counts,
+                               *(f"-p{pid}" for pid in server.pids())])
+    time.sleep(0.3)
+    requests = drive(server, script, connections, 1)["requests"]
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait(10)
+    total = re.search(r"^100\.00 +\S+ +\S+ +(\d+)", counts.read_text(encoding="ascii"),
+                      re.MULTILINE)
+    return int(total[1]) / requests
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def peers(root, folder):
+    """The servers of others that are installed, and that would speak cubic here."""
+    user = "user: root\n" if os.getuid() == 0 else ""
+    for name, text, command in (
+            ("nginx", NGINX, ["nginx", "-p", folder, "-c"]),
+            ("lighttpd", LIGHTTPD, ["lighttpd", "-D", "-f"]),
+            ("h2o", H2O, ["h2o", "-m", "worker", "-c"])):
+        if not shutil.which(name):
+            print(f"serving: {name} is not installed, so its rows are missing", file=sys.stderr)
+            continue
+        port = free_port()
+        config = folder / f"{name}.conf"
+        config.write_text(text.format(folder=folder, root=root, port=port, user=user),
+                          encoding="ascii")
+        yield Server(name, [*command, config], f"127.0.0.1:{port}")
 
 
 def servers(build, root, folder, has_cubic):
@@ -203,40 +264,39 @@ def servers(build, root, folder, has_cubic):
     if demo.has_congestion_control("cubic"):
         common += ["--congestion", "cubic"]
     made = [Server(NAIVE, [*common, "--mode", "naive"])]
-    for sink in demo.sinks_of(program):
-        made.append(Server(f"segment_server --sink {sink}",
-                           [*common, "--mode", "pool", "--sink", sink]))
-    if not has_cubic:
-        print("serving: no network namespace with cubic as the default, so nginx is left out",
-              file=sys.stderr)
-    elif shutil.which("nginx"):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        config = folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, root=root, port=port), encoding="ascii")
-        made.append(Server("nginx", ["nginx", "-p", folder, "-c", config], f"127.0.0.1:{port}"))
+    sinks = demo.sinks_of(program)
+    for sink in sinks:
+        made.append(Server(f"{OWN} {sink}", [*common, "--mode", "pool", "--sink", sink]))
+    if "uring" in sinks:
+        for sink in sinks:
+            made.append(Server(f"{OWN} {sink} --loop uring",
+                               [*common, "--mode", "pool", "--sink", sink, "--loop", "uring"]))
+    if has_cubic:
+        made += peers(root, folder)
     else:
-        print("serving: nginx is not installed, so its rows are missing", file=sys.stderr)
+        print("serving: no network namespace with cubic as the default, so the servers of others "
+              "are left out", file=sys.stderr)
     return made
 
 
 def rows_of(work, runs, names):
     """`runs`: a list of {server: measures, "trips": [...]}, one element a round."""
     rows, raw = [], []
-    for subject in names:
-        if not subject.startswith("segment_server --sink"):
-            continue
-        for baseline in names:
-            if baseline not in (NAIVE, "nginx"):
-                continue
-            for key, unit in MEASURES:
-                row, behind = pairs.row_of(
-                    "serving", work, subject, baseline, unit,
-                    [(each[subject][key], each[baseline][key], each["trips"]) for each in runs])
-                row["goal"] = goals.serving_goal(work, baseline, key)
-                rows.append(row)
-                raw.append(behind)
+    own = [name for name in names if name.startswith(OWN)]
+    best = max(own, key=lambda name: statistics.median(each[name]["rate"] for each in runs))
+    compared = [(best, baseline, True) for baseline in names if baseline not in own]
+    usual = "nginx" if "nginx" in names else NAIVE
+    compared += [(subject, usual, False) for subject in names if subject not in (best, usual)]
+    for subject, baseline, is_best in compared:
+        for unit, key in goals.SERVING_UNITS.items():
+            if key not in runs[0][subject]:
+                continue  # strace is not installed
+            row, behind = pairs.row_of(
+                "serving", work, (BEST if is_best else "") + subject, baseline, unit,
+                [(each[subject][key], each[baseline][key], each["trips"]) for each in runs])
+            row["goal"] = goals.serving_goal(work, baseline, key) if is_best else None
+            rows.append(row)
+            raw.append(behind)
     return rows, raw
 
 
@@ -264,14 +324,16 @@ def run(_, build, wanted_runs, quick):
                 script = write_script(folder, files, paths[files])
                 for each in standing:  # every file read once, every connection buffer grown
                     drive(each, script, connections, 1)
+                calls = {each.name: {"calls": calls_a_request(each, script, connections, folder)}
+                         for each in standing} if shutil.which("strace") else {}
                 runs = []
                 for number in range(rounds):
                     print(f"\rserving: {work}, round {number + 1} of {rounds} ", end="",
                           file=sys.stderr, flush=True)
                     order = standing if number % 2 == 0 else standing[::-1]
                     trips = [round_trip(build)]
-                    round_of = {each.name: drive(each, script, connections, SECONDS)
-                                for each in order}
+                    round_of = {each.name: {**drive(each, script, connections, SECONDS),
+                                            **calls.get(each.name, {})} for each in order}
                     trips.append(round_trip(build))
                     runs.append({**round_of, "trips": trips})
                 print(file=sys.stderr)

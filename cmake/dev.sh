@@ -28,7 +28,7 @@ drive_packages="wrk curl iproute2 procps"
 test_packages="catch2 libbenchmark-dev relacy-dev strace git valgrind"
 bench_packages="libbenchmark-dev strace"
 # What the benchmarks measure beside. Without one of these they say what they leave out.
-peer_packages="pkg-config nginx libboost-dev libgoogle-perftools-dev libmimalloc-dev
+peer_packages="pkg-config nginx lighttpd h2o libboost-dev libgoogle-perftools-dev libmimalloc-dev
   libjemalloc-dev libtbb-dev dpdk-dev libavutil-dev libconcurrentqueue-dev libatomic-queue-dev
   libcds-dev"
 

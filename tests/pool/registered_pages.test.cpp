@@ -42,6 +42,15 @@ TEST_CASE("registered_pages: names the slots' memory, and keeps it when the pool
     CHECK(before == held{});
 }
 
+TEST_CASE("registered_pages: one promise is enough to keep the memory", "[pool]") {
+    std::optional pool{make_pool({.slots = {2, 2}})};
+    const auto pages = registered_pages::of(*pool);
+    REQUIRE(pages);
+    pool.reset();
+    std::ranges::fill(pages->bytes(), std::byte{1});
+    CHECK(pages->bytes().back() == std::byte{1});
+}
+
 TEST_CASE("registered_pages: while it lives no pages are replaced", "[pool]") {
     const auto pool = make_pool({.slots = {32, 2}});
     {
