@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -142,6 +143,51 @@ zcpool::result<std::vector<sink_maker<Sink>>> make_sink_makers(unsigned loops, l
     return makers;
 }
 
+// What lendable slots of a pool are to lie in; nothing where they are replaced one by one.
+std::optional<zcpool::arena_backing> backing_for(const options& values, bool needs_file) {
+    // In a smaller one the budget of some class would not come to an arena.
+    constexpr std::size_t least = std::size_t{64} << 20;
+    switch (values.arenas) {
+        case arena_wish::automatic:
+            if (values.pool_bytes < least) {
+                return std::nullopt;
+            }
+            return needs_file ? zcpool::arena_backing::memfd : zcpool::arena_backing::anonymous;
+        case arena_wish::never: break;
+        case arena_wish::anonymous: return zcpool::arena_backing::anonymous;
+        case arena_wish::memfd: return zcpool::arena_backing::memfd;
+        case arena_wish::hugetlb: return zcpool::arena_backing::hugetlb;
+    }
+    return std::nullopt;
+}
+
+// The pool, in arenas where these were asked for and are to be had.
+zcpool::result<segment_pool> make_pool(frame& parts, bool needs_lending, bool needs_file,
+                                       zcpool::creation_report& granted) {
+    auto wanted = divide(parts.values.pool_bytes);
+    wanted.locking = parts.values.locking;
+    wanted.lent_settle_time = parts.values.send_timeout;
+    if (!needs_lending) {
+        return segment_pool::create(wanted, &granted);
+    }
+    if (const auto backing = backing_for(parts.values, needs_file)) {
+        wanted.lending = zcpool::lending::arena;
+        wanted.arenas = *backing;
+        auto pool = segment_pool::create(wanted, &granted);
+        if (!pool || pool->report().lending == zcpool::lending::arena) {
+            return pool;
+        }
+        if (parts.values.arenas != arena_wish::automatic) {
+            fmt::print(stderr, "segment_server: --arenas: {}. Replaces pages slot by slot\n",
+                       granted.arenas.text);
+            parts.report.substitutions.push_back(
+                {"arenas", "huge pages", "never", granted.arenas.text});
+        }
+    }
+    wanted.lending = zcpool::lending::cached;
+    return segment_pool::create(wanted, &granted);
+}
+
 #if SEGMENT_SERVER_URING
 // Tells the rings of sinks of the pool once, instead of with each send.
 void register_pool(frame& parts, std::vector<sink_maker<zcpool::sink::uring>>& makers,
@@ -172,12 +218,8 @@ int serve_from_pool(frame& parts, loop_rings& rings) {
         parts.report.sink = "write";
         return serve_from_pool<write_sink>(parts, rings);
     }
-    auto wanted = divide(parts.values.pool_bytes);
-    wanted.lending = Named::needs_lending ? zcpool::lending::cached : zcpool::lending::never;
-    wanted.locking = parts.values.locking;
-    wanted.lent_settle_time = parts.values.send_timeout;
     zcpool::creation_report granted;
-    auto pool = segment_pool::create(wanted, &granted);
+    auto pool = make_pool(parts, Named::needs_lending, Named::needs_file, granted);
     if (!pool) {
         return complain(fmt::format("--pool-bytes {}: {}. {}", parts.values.pool_bytes,
                                     pool.error().message(), granted.text));
@@ -190,7 +232,7 @@ int serve_from_pool(frame& parts, loop_rings& rings) {
         register_pool(parts, *makers, *pool);
     }
 #endif
-    segment_store store{parts.root, *pool};
+    segment_store store{parts.root, *pool, parts.values.recheck};
     parts.report.pool = *pool;
     parts.report.cache = &store.cache();
     return serve_in_loops(parts, rings, [&](std::size_t i) {

@@ -152,11 +152,11 @@ std::string check_together(options& values, bool connections_given) {
 
 // A duration in milliseconds, as an option of its own.
 void add_timeout(CLI::App& app, const std::string& name, std::chrono::milliseconds& value,
-                 const char* text) {
+                 const char* text, std::uint64_t least = 10) {
     app.add_option_function<std::int64_t>(
            name, [&value](std::int64_t number) { value = std::chrono::milliseconds{number}; },
            fmt::format("{} [{} ms]", text, value.count()))
-        ->check(whole_number(name, 10, 3'600'000, "milliseconds"))
+        ->check(whole_number(name, least, 3'600'000, "milliseconds"))
         ->type_name("MS");
 }
 
@@ -167,6 +167,11 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
         {"none", zcpool::lock_policy::none},
         {"best_effort", zcpool::lock_policy::best_effort},
         {"required", zcpool::lock_policy::required}};
+    static const std::map<std::string, arena_wish> arenas{{"auto", arena_wish::automatic},
+                                                          {"never", arena_wish::never},
+                                                          {"anonymous", arena_wish::anonymous},
+                                                          {"memfd", arena_wish::memfd},
+                                                          {"hugetlb", arena_wish::hugetlb}};
     const std::string threads_remedy = fmt::format("one a core is right, and this machine has {}",
                                                    std::thread::hardware_concurrency());
 
@@ -193,6 +198,12 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
     app.add_option("--lock", values.locking, "whether the pool must stay in RAM")
         ->transform(CLI::CheckedTransformer(policies).description("{none,best_effort,required}"))
         ->default_str("best_effort");
+    app.add_option("--arenas", values.arenas,
+                   "huge pages for a sink that lends: auto takes them where they are to be had and "
+                   "the pool has 64 MiB")
+        ->transform(
+            CLI::CheckedTransformer(arenas).description("{auto,never,anonymous,memfd,hugetlb}"))
+        ->default_str("auto");
     app.add_option("--threads", values.threads, "event loops")
         ->check(whole_number("--threads", 1, 256, threads_remedy))
         ->capture_default_str();
@@ -210,6 +221,8 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
     app.add_option("--max-target", values.head.target, "octets of a request target")
         ->check(whole_number("--max-target", 256, 1 << 20, "8192 is usual"))
         ->capture_default_str();
+    add_timeout(app, "--recheck-ms", values.recheck,
+                "for which a look at a file is believed; 0: each request looks", 0);
     add_timeout(app, "--header-timeout-ms", values.header_timeout,
                 "for a request head, from its first octet");
     add_timeout(app, "--idle-timeout-ms", values.idle_timeout, "between requests");

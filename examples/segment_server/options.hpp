@@ -18,6 +18,15 @@ namespace segment_server {
 
 enum class serving_mode { pool, naive };
 
+/// What lendable slots lie in.
+enum class arena_wish {
+    automatic,  ///< arenas of huge pages where they are to be had and the pool is large enough
+    never,      ///< pages of 4 KiB, replaced slot by slot
+    anonymous,
+    memfd,
+    hugetlb,
+};
+
 /// The options of one run.
 struct options {
     std::string root;
@@ -27,10 +36,12 @@ struct options {
     serving_mode mode = serving_mode::pool;
     std::size_t pool_bytes = std::size_t{256} << 20;
     zcpool::lock_policy locking = zcpool::lock_policy::best_effort;
+    arena_wish arenas = arena_wish::automatic;
     unsigned threads = 1;
     std::size_t max_connections = 4096;  ///< of all threads together
     std::string congestion;              ///< empty: what the system chose
     head_limits head;
+    std::chrono::milliseconds recheck{0};  ///< how long a look at a file is believed
     std::chrono::milliseconds header_timeout{10'000};
     std::chrono::milliseconds idle_timeout{60'000};
     std::chrono::milliseconds send_timeout{30'000};

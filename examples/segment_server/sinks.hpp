@@ -54,6 +54,9 @@ struct named_sink {
     using type = Sink;
     static constexpr std::string_view name = Name.view();
     static constexpr bool needs_lending = Sink::receipts == zcpool::sink::receipt::none;
+    /// Whether it lends from the pool's file, not from addresses.
+    static constexpr bool needs_file =
+        std::same_as<Sink, zcpool::sink::sendfile> || std::same_as<Sink, zcpool::sink::splice>;
 };
 
 // Lending a slot means replacing its pages when the file is given up, which costs as much as

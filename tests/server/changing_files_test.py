@@ -56,6 +56,20 @@ def overwrite(path, content):
 
 
 class ChangingFiles(Case):
+    def test_a_look_may_be_believed_for_a_while(self):
+        path = self.write("a.ts", version(1))
+        time.sleep(0.05)  # so that a later change must show in the file's status
+        with Server(self.directory, "--recheck-ms", "1000", threads=1) as server:
+            self.assertEqual(number_of(server.get("/a.ts").body), 1)
+            seen = time.monotonic()
+            replace(path, version(2))
+            while time.monotonic() < seen + 0.8:
+                self.assertEqual(number_of(server.get("/a.ts").body), 1)
+            self.assertTrue(eventually(lambda: number_of(server.get("/a.ts").body) == 2))
+            os.remove(path)
+            self.assertEqual(server.get("/a.ts").status, 200)
+            self.assertTrue(eventually(lambda: server.get("/a.ts").status == 404))
+
     def serve_while_writing(self, sink, write, make, at_once):
         """Readers and a writer at once. `at_once`: whether there is no time without a whole
         version; otherwise the server may have to go back to the last one that it saw."""

@@ -3,6 +3,7 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -90,12 +91,37 @@ class Metrics(Case):
             self.assertGreater(after["cpu_seconds_total"], 0)
 
     def test_sendfile_lends_what_is_sent_often(self):
-        with Server(self.root, "--sink", "sendfile", threads=1) as server:
+        with Server(self.root, "--sink", "sendfile", "--arenas", "never", threads=1) as server:
             for _ in range(40):
                 body = server.get("/ts/high_000.ts").body
             lent = server.metrics()["sink_lent_bytes_total"]
             self.assertGreaterEqual(lent, 20 * len(body))
             self.assertLess(lent, 30 * len(body), "the first ones are copied")
+
+    def test_how_pages_are_renewed_is_said(self):
+        def lending(*options):
+            with Server(self.root, *options, threads=1) as server:
+                server.get("/ts/high_000.ts")
+                metrics = server.metrics()
+                how = [name for name in metrics if name.startswith("pool_lending")]
+                replaced = [name for name in metrics if name.startswith("substitutions")]
+                self.assertEqual(len(how), 1)
+                return re.search('how="(.*)"', how[0])[1], replaced, server.error_text()
+
+        self.assertEqual(lending("--sink", "write"), ("never", [], ""))
+        self.assertEqual(lending("--sink", "vmsplice", "--arenas", "never"), ("slot", [], ""))
+        small = lending("--sink", "vmsplice", "--pool-bytes", "32MiB")
+        self.assertEqual(small, ("slot", [], ""))
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            has_huge_pages = "[never]" not in file.read()
+        how, replaced, _ = lending("--sink", "vmsplice")
+        self.assertEqual((how, replaced), ("arena" if has_huge_pages else "slot", []))
+        with open("/proc/sys/vm/nr_hugepages", encoding="ascii") as file:
+            if int(file.read()) == 0:
+                how, replaced, said = lending("--sink", "vmsplice", "--arenas", "hugetlb")
+                self.assertEqual((how, len(replaced)), ("slot", 1))
+                self.assertIn('option="arenas"', replaced[0])
+                self.assertRegex(said, "--arenas: .*nr_hugepages.*slot by slot")
 
     def test_a_hit_allocates_nothing(self):
         for sink in SINKS:

@@ -58,9 +58,10 @@ class SmallPool(Case):
         return counts
 
     def test_files_are_given_up_for_others(self):
-        for sink in SINKS:
-            with self.subTest(sink), Server(
-                    self.directory, "--sink", sink, "--pool-bytes", "12MiB") as server:
+        for options in (*(["--sink", sink] for sink in SINKS),
+                        ["--sink", "vmsplice", "--arenas", "anonymous"]):
+            with self.subTest(options), Server(
+                    self.directory, *options, "--pool-bytes", "12MiB") as server:
                 counts = self.hammer(server, 6)
                 metrics = server.metrics()
                 self.assertGreater(metrics["cache_evictions_total"], 50)

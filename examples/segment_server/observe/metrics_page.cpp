@@ -43,6 +43,15 @@ private:
     std::string_view name_;
 };
 
+std::string_view name_of(zcpool::lending how) {
+    switch (how) {
+        case zcpool::lending::never: return "never";
+        case zcpool::lending::cached: return "slot";
+        case zcpool::lending::arena: return "arena";
+    }
+    return "";
+}
+
 template <class Read>
 std::uint64_t sum(const server_report& report, Read&& read) {
     std::uint64_t total = 0;
@@ -85,6 +94,10 @@ void write_server(exposition& out, const server_report& report) {
     out.sample(fmt::format("{{mode=\"{}\",sink=\"{}\",loop=\"{}\",threads=\"{}\"}}", report.mode,
                            report.sink, report.loop, report.workers->size()),
                1);
+    if (report.pool) {
+        out.family("pool_lending", "gauge", "How slots that are sent by reference are renewed.");
+        out.sample(fmt::format("{{how=\"{}\"}}", name_of(report.pool->report().lending)), 1);
+    }
     if (!report.substitutions.empty()) {
         out.family("substitutions", "gauge", "Options that could not be had, and what serves.");
         for (const auto& each : report.substitutions) {

@@ -4,6 +4,7 @@
 // Files on disk as immutable slices in the pool: found in the cache while the file is what it was,
 // read otherwise.
 
+#include <chrono>
 #include <cstddef>
 #include <mutex>
 #include <string_view>
@@ -38,10 +39,12 @@ using segment_pool =
 /// are read one after the other, so that two threads never hold half of the pool each.
 class segment_store {
 public:
-    segment_store(const root_directory& root, zcpool::pool_view pool) noexcept
-        : root_(root), pool_(pool) {}
+    /// `recheck`: how long a look at a file is believed; 0: not at all.
+    segment_store(const root_directory& root, zcpool::pool_view pool,
+                  std::chrono::milliseconds recheck) noexcept
+        : root_(root), pool_(pool), recheck_(recheck) {}
 
-    /// The present version of a file.
+    /// The present version of a file, or, where a look is believed for a while, what it was then.
     ///
     /// Ensures: the content is what the file had at one moment, never a mixture.
     /// Returns: the former version while a writer is busy with the file. Errors: the errno of
@@ -61,6 +64,7 @@ private:
 
     const root_directory& root_;
     zcpool::pool_view pool_;
+    std::chrono::milliseconds recheck_;
     segment_cache cache_;
     std::mutex loading_;
 };
