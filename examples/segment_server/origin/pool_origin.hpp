@@ -6,14 +6,18 @@
 // (the head of a part) is written into a slot.
 
 #include <array>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <ctime>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include <zcpool/chain/slice.hpp>
 #include <zcpool/chain/writer.hpp>
+#include <zcpool/pool/pool.hpp>
 #include <zcpool/sink/sink.hpp>
 
 #include <segment_server/http/conditional.hpp>
@@ -62,7 +66,8 @@ public:
           counters_(counters),
           report_(report),
           new_sink_(std::move(new_sink)),
-          not_modified_(must_adopt(not_modified_line)) {
+          not_modified_(must_adopt(not_modified_line)),
+          date_pool_(make_date_pool(store.pool().report().lending)) {
         for (const auto& row : status_table) {
             plain_[index_of(row.value)] = adopt(make_plain_answer(row.value));
         }
@@ -95,7 +100,8 @@ public:
     /// Tells the time, once a turn of the event loop.
     void set_date(std::time_t now) {
         if (end_.update(now)) {
-            if (auto fresh = adopt_text(end_.text())) {
+            if (auto fresh =
+                    date_pool_ ? place_text(*date_pool_, end_.text()) : adopt_text(end_.text())) {
                 end_slice_ = std::move(*fresh);
             }
         }
@@ -104,6 +110,23 @@ public:
     [[nodiscard]] worker_counters& counters() noexcept { return counters_; }
 
 private:
+    /// A slot each second, of two arenas of its own: among heads of files, which stay for long,
+    /// they would keep theirs from being renewed.
+    using date_pool = zcpool::pool<zcpool::size_classes<zcpool::operator""_KiB(4)>>;
+
+    [[nodiscard]] static std::optional<date_pool> make_date_pool(zcpool::lending lending) {
+        if (lending == zcpool::lending::arena) {
+            constexpr std::uint32_t slots_of_two_arenas = 1024;
+            auto made = date_pool::create({.slots = {slots_of_two_arenas},
+                                           .lending = lending,
+                                           .lent_settle_time = std::chrono::milliseconds{0}});
+            if (made) {
+                return std::move(*made);
+            }
+        }
+        return std::nullopt;
+    }
+
     struct plain_slices {
         zcpool::slice head;
         zcpool::slice body;
@@ -220,6 +243,7 @@ private:
     std::array<plain_slices, status_count> plain_;
     head_end end_;
     zcpool::slice end_slice_;
+    std::optional<date_pool> date_pool_;  ///< where the store's pool has arenas, too
 };
 
 }  // namespace segment_server

@@ -72,8 +72,9 @@ zcpool::result<bool> fill(zcpool::buffer& into, int file, std::uint64_t offset,
     return true;
 }
 
-zcpool::result<cached_file_ptr> describe(std::string_view path, const file_version& version,
-                                         bool settled, zcpool::chain body) {
+zcpool::result<cached_file_ptr> describe(zcpool::pool_view pool, std::string_view path,
+                                         const file_version& version, bool settled,
+                                         zcpool::chain body) {
     auto file = std::make_shared<cached_file>();
     file->version = version;
     file->settled = settled;
@@ -85,11 +86,11 @@ zcpool::result<cached_file_ptr> describe(std::string_view path, const file_versi
     head += content_fields(path);
     file->validators_at = head.size();
     head += validator_fields(path, version, file->etag);
-    auto adopted = adopt_text(std::move(head));
-    if (!adopted) {
-        return std::unexpected{adopted.error()};
+    auto placed = place_text(pool, std::move(head));
+    if (!placed) {
+        return std::unexpected{placed.error()};
     }
-    file->head = std::move(*adopted);
+    file->head = std::move(*placed);
     return file;
 }
 
@@ -187,7 +188,7 @@ zcpool::result<cached_file_ptr> segment_store::try_to_read(const target_path& pa
     if (!after || *after != *before) {
         return failed_with(EBUSY);
     }
-    return describe(path.path(), *before, is_settled(*before, now), std::move(*body));
+    return describe(pool_, path.path(), *before, is_settled(*before, now), std::move(*body));
 }
 
 zcpool::result<zcpool::chain> segment_store::read_body(int file, std::uint64_t size) {

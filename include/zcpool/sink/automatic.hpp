@@ -67,7 +67,7 @@ struct automatic_report {
 ///
 /// | slice | way |
 /// | --- | --- |
-/// | below `copy_below`, or adopted and small | copy |
+/// | below `copy_below`, or adopted and small | copy; in an arena along with a larger one, lend |
 /// | in an arena; of another pool that lends, sent `lend_after` times | lend, as sink::vmsplice |
 /// | from `refer_from` on, over TCP, and the way does not copy | refer, as sink::zerocopy |
 /// | all others | copy |
@@ -94,8 +94,8 @@ public:
     /// Complexity: as sink::vmsplice and sink::zerocopy, whichever a slice goes by.
     state flush() noexcept {
         learn();
-        const state moved =
-            flush_through([this] { return lend(); }, [this] { return otherwise(); });
+        const state moved = flush_through([this] { return lend(); }, [this] { return otherwise(); },
+                                          [this] { return leads_to_lending(); });
         if (moved == state::failed) {
             learn();  // what broke the connection may have set memory free
         }

@@ -52,6 +52,12 @@ protected:
                 each.copied_sends() >= options_.copies_first);
     }
 
+    /// Whether a small slice may leave with one that is lent: its arena is renewed at no more cost
+    /// for that, and a call is saved.
+    [[nodiscard]] bool goes_along(const slice& each) const noexcept {
+        return takes_pages_ && each.lends_by_arena();
+    }
+
     /// Whether an error means that this kind of descriptor takes no pages, now or later; from then
     /// on everything is copied.
     [[nodiscard]] bool takes_no_pages(const std::error_code& error) noexcept {

@@ -6,6 +6,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -79,18 +80,13 @@ protected:
     ~piped_outbox() = default;
 
     /// Moves what it can. `fill` puts references to the first slices into the pipe, as many as fit,
-    /// and returns their bytes: 0 when the front slice may not be lent.
-    template <class Fill>
-    state flush_through(Fill&& fill) noexcept {
-        return flush_through(fill, [this] { return copy_run(0); });
-    }
-
-    /// Likewise; `otherwise` moves the front slice when it is not to be lent.
-    template <class Fill, class Otherwise>
-    state flush_through(Fill&& fill, Otherwise&& otherwise) noexcept {
+    /// and returns their bytes: 0 when the front slice may not be lent. `otherwise` moves the front
+    /// slice when `lends_front` says that it is not to be lent.
+    template <class Fill, class Otherwise, class Predicate>
+    state flush_through(Fill&& fill, Otherwise&& otherwise, Predicate&& lends_front) noexcept {
         state answer = state::done;
         while (!queue_.empty() && answer == state::done) {
-            const bool by_pipe = in_pipe_ != 0 || wants_lending(queue_.front());
+            const bool by_pipe = in_pipe_ != 0 || lends_front();
             const auto sent = by_pipe ? move_some(fill) : otherwise();
             if (sent) {
                 queue_.consume(*sent);
@@ -107,6 +103,24 @@ protected:
         return answer;
     }
 
+    /// Whether the front slice is lent for its own sake, or goes along with one behind it: by
+    /// address many leave with a call.
+    [[nodiscard]] bool leads_to_lending() const noexcept {
+        // The head of a response and a little more; further ones would be looked at again and
+        // again.
+        constexpr std::size_t most_looks = 4;
+        for (const slice& each :
+             queue_.slices().first(std::min(queue_.slice_count(), most_looks))) {
+            if (wants_lending(each)) {
+                return true;
+            }
+            if (!goes_along(each)) {
+                return false;
+            }
+        }
+        return false;
+    }
+
     /// Puts references to the first slices, taken from their addresses, into the pipe with one
     /// call. Returns: their bytes, 0 when the front slice may not be lent.
     [[nodiscard]] result<std::size_t> fill_from_addresses() noexcept {
@@ -114,8 +128,8 @@ protected:
         std::size_t count = 0;
         std::size_t pages_left = room_in_pages();
         for (const slice& each : queue_.slices()) {
-            if (count == parts.size() || pages_left == 0 || !wants_lending(each) ||
-                !each.lend_memory()) {
+            if (count == parts.size() || pages_left == 0 ||
+                !(wants_lending(each) || goes_along(each)) || !each.lend_memory()) {
                 break;
             }
             parts[count++] = {const_cast<std::byte*>(each.data()), each.size()};

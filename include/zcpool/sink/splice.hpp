@@ -41,7 +41,8 @@ public:
     /// Complexity: a system call for each lent slice, one for each pipe full of them, and one for
     /// each run of copied ones.
     state flush() noexcept {
-        return flush_through([this] { return fill(); });
+        return flush_through([this] { return fill(); }, [this] { return copy_run(0); },
+                             [this] { return wants_lending(queue_.front()); });
     }
 
 private:

@@ -16,9 +16,9 @@ namespace zcpool::sink {
 using vmsplice_options = pipe_options;
 
 /// Sends slices of lending pools by reference, taken from their addresses, and copies the rest:
-/// small ones, pools that never lend, adopted memory (whose pages nobody would replace), and
-/// everything while the pool's lent budget is used up or no pipe is to be had (counted as
-/// fallback).
+/// small ones (but in an arena beside a large one, with which they go along), pools that never
+/// lend, adopted memory (whose pages nobody would replace), and everything while the pool's lent
+/// budget is used up or no pipe is to be had (counted as fallback).
 ///
 /// Expects: what sink::splice expects.
 /// Sharing: one thread at a time. Does not own the descriptor, which must outlive it.
@@ -32,7 +32,8 @@ public:
     /// Complexity: two system calls for each pipe full of lent slices, 64 at most, and one for each
     /// run of copied ones.
     state flush() noexcept {
-        return flush_through([this] { return fill_from_addresses(); });
+        return flush_through([this] { return fill_from_addresses(); },
+                             [this] { return copy_run(0); }, [this] { return leads_to_lending(); });
     }
 };
 
