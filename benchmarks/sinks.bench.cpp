@@ -151,7 +151,9 @@ void drive(Sink& out, int fd) {
         bench::wait_writable(fd);
         now = out.flush();
     }
-    bench::require(now == zcpool::sink::state::done, "flush");
+    // Pending: what sink::automatic tried by reference, to learn of the way.
+    bench::require(now == zcpool::sink::state::done || now == zcpool::sink::state::pending,
+                   "flush");
 }
 
 /// What the rows of one transport share.
@@ -296,6 +298,38 @@ void register_piped(const std::shared_ptr<surroundings>& around, const std::stri
                              bare_splice);
         bench::register_pair(work, "a sink::splice a message, from a pipe_pool",
                              each_with({.pipes = pipes.get()}), "a pipe each", each_with({}));
+    }
+}
+
+/// Rows of the sink that chooses, beside each of those that it might have chosen: as it comes, of
+/// slices that are sent again and again.
+void register_automatic(const std::shared_ptr<surroundings>& around, const std::string& where) {
+    const auto pipes = std::make_shared<zcpool::sink::pipe_pool>();
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const auto with = [=](auto make) {
+            return [=, kept = pipes] {
+                auto out = make(around->out.fd());
+                return cost_a_byte(around->out, payload, count, [&](std::size_t) {
+                    out.push(view);
+                    drive(out, around->out.fd());
+                });
+            };
+        };
+        const auto automatic =
+            with([pipes](int fd) { return zcpool::sink::automatic{fd, {.pipes = pipes.get()}}; });
+        const std::string work = "sent again and again, " + in_words(payload) + where;
+        const std::string subject = "sink::automatic";
+        bench::register_pair(work, subject, automatic, "sink::write",
+                             with([](int fd) { return zcpool::sink::write{fd}; }));
+        bench::register_pair(
+            work, subject, automatic, "sink::sendfile, told to lend",
+            with([](int fd) { return zcpool::sink::sendfile{fd, {.copy_below = 0}}; }));
+        bench::register_pair(
+            work, subject, automatic, "sink::vmsplice, told to lend", with([pipes](int fd) {
+                return zcpool::sink::vmsplice{fd, {.copy_below = 0, .pipes = pipes.get()}};
+            }));
     }
 }
 
@@ -630,6 +664,17 @@ void register_fresh(const std::shared_ptr<surroundings>& around) {
             around, in_file, payload, work, "vmsplice from arenas in a memfd, renewed whole", bare);
         register_renewing<zcpool::sink::sendfile>(
             around, in_file, payload, work, "sendfile from arenas in a memfd, renewed whole", bare);
+        register_renewing<zcpool::sink::automatic>(around, anonymous, payload, work,
+                                                   "automatic, from anonymous arenas", bare);
+        // Without arenas it is to be the copying way: what is sent once is not worth new pages.
+        const auto choosing = [=] {
+            zcpool::sink::automatic out{fd};
+            return cost_a_byte(around->out, payload, count, [&](std::size_t i) {
+                send_fresh(around->pool, out, fd, payload, i);
+            });
+        };
+        bench::register_pair(work, "automatic, from slots of 4 KiB pages", choosing, "sink::write",
+                             writing);
     }
 }
 
@@ -643,6 +688,8 @@ void bench::register_benchmarks() {
     register_cached(local, ", AF_UNIX");
     register_piped(tcp, "");
     register_piped(local, ", AF_UNIX");
+    register_automatic(tcp, "");
+    register_automatic(local, ", AF_UNIX");
     register_zerocopy(tcp);
 #if defined(ZCPOOL_BENCH_URING)
     register_uring(tcp);
