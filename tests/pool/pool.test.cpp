@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -6,12 +7,15 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include <support/huge_pages.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <support/sockets.hpp>
@@ -261,6 +265,32 @@ TEST_CASE("pool: threads that fill and check slots never meet in one", "[pool][.
         std::vector<buffer> all(slots);
         CHECK(pool.acquire_many(1, all) == slots);  // none was lost
     }
+}
+
+TEST_CASE("pool: says how much of its arenas lies in huge pages, also after they were renewed",
+          "[pool]") {
+    CHECK(make_pool({.slots = {2, 2}}).huge_bytes() == 0);
+    if (!has_huge_pages()) {
+        SKIP("no huge pages are to be had");
+    }
+    const auto pool = make_pool(arena_options(0x200, 0x20));  // an arena of each class
+    CHECK(pool.huge_bytes() == 2 * zcpool::huge_page_size);
+    const auto lend_one = [&] {
+        std::array<buffer, 0x20> all;  // else the arena is not retired
+        REQUIRE(pool.acquire_many(60'000, std::span{all}.subspan(1)) == all.size() - 1);
+        const auto part = make_slice(pool, 60'000, 1);
+        REQUIRE(part.lend_memory());
+        return reinterpret_cast<std::uintptr_t>(part.data());
+    };
+    const auto address = lend_one();
+    CHECK(pool.renew_resting(1) == 0x20);
+    CHECK(pool.huge_bytes() == 2 * zcpool::huge_page_size);
+    // As when there are none left.
+    auto* const arena = reinterpret_cast<void*>(address & ~(zcpool::huge_page_size - 1));
+    REQUIRE(::madvise(arena, zcpool::huge_page_size, MADV_NOHUGEPAGE) == 0);
+    lend_one();
+    CHECK(pool.renew_resting(1) == 0x20);
+    CHECK(pool.huge_bytes() == zcpool::huge_page_size);
 }
 
 }  // namespace

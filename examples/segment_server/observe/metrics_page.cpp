@@ -98,6 +98,10 @@ void write_server(exposition& out, const server_report& report) {
         out.family("pool_lending", "gauge", "How slots that are sent by reference are renewed.");
         out.sample(fmt::format("{{how=\"{}\"}}", name_of(report.pool->report().lending)), 1);
     }
+    if (report.pool && report.pool->report().lending == zcpool::lending::arena) {
+        out.single("pool_huge_bytes", "gauge", "Bytes of the pool that lie in huge pages.",
+                   report.pool->huge_bytes().value_or(0));
+    }
     if (!report.substitutions.empty()) {
         out.family("substitutions", "gauge", "Options that could not be had, and what serves.");
         for (const auto& each : report.substitutions) {

@@ -56,7 +56,6 @@ struct begun_slot {
 class pool_core {
 public:
     /// Creates the memories and puts every slot into its free store (pool/create.hpp).
-    ///
     /// Errors: `invalid_options`, `unsupported`, `renewal_ineffective`, `out_of_memory`, or the
     /// errno of what the system refused. The report says which value, which limit, which remedy.
     [[nodiscard]] static result<pool_core*> create(std::span<const class_spec> classes,
@@ -130,8 +129,8 @@ public:
     void pin() noexcept { add_reference(); }
     void unpin() noexcept { drop_references(1); }
 
-    /// Gives a slot up to this thread's cache. The hot path, and the last use of the record.
-    /// Returns: false when it may not be there: then give_back_elsewhere().
+    /// Gives a slot up to this thread's cache; false: then give_back_elsewhere(). The hot path, and
+    /// the last use of the record.
     [[nodiscard, gnu::always_inline]] static bool give_back_cached(slot_record& record) noexcept {
         if constexpr (can_poison) {
             record.core->poison_released(record);
@@ -205,8 +204,9 @@ public:
     [[nodiscard]] pool_stats stats() const noexcept;
     [[nodiscard]] const creation_report& report() const noexcept { return report_; }
 
-    /// A descriptor of the slots' bytes, for reading only where the system allows to open one, and
-    /// where they lie in it.
+    /// The slots' bytes; a descriptor of them, for reading only where the system allows to open
+    /// one; and where they lie in it.
+    [[nodiscard]] const shared_memory& memory() const noexcept { return data_; }
     [[nodiscard]] int lending_fd() const noexcept {
         return read_only_ ? read_only_.get() : data_.fd();
     }

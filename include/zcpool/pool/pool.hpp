@@ -22,6 +22,7 @@
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/pool/take.hpp>
 #include <zcpool/sys/futex.hpp>
+#include <zcpool/sys/smaps.hpp>
 
 namespace zcpool {
 
@@ -146,6 +147,16 @@ public:
     [[nodiscard]] pool_stats stats() const noexcept { return core_->stats(); }
     /// What the pool was granted when it was created.
     [[nodiscard]] const creation_report& report() const noexcept { return core_->report(); }
+
+    /// Bytes of the slots' memory that lie in huge pages now, which report().arenas says of its
+    /// beginning. An arena that was renewed while huge pages were short lies in small ones: as
+    /// safe, but dearer to renew again.
+    ///
+    /// Errors: the errno of reading /proc/self/smaps.
+    /// Complexity: system calls, and a look at all mappings of the process.
+    [[nodiscard]] result<std::size_t> huge_bytes() const noexcept {
+        return sys::huge_bytes_of(core_->memory().data(), core_->memory().size());
+    }
 
 private:
     template <class Classes, pool_policy Policy>
@@ -290,6 +301,8 @@ public:
     void close() const noexcept { view().close(); }
     [[nodiscard]] bool is_closed() const noexcept { return view().is_closed(); }
     [[nodiscard]] pool_stats stats() const noexcept { return view().stats(); }
+    /// As pool_view::huge_bytes().
+    [[nodiscard]] result<std::size_t> huge_bytes() const noexcept { return view().huge_bytes(); }
     /// As pool_view::report().
     [[nodiscard]] const creation_report& report() const noexcept { return view().report(); }
 

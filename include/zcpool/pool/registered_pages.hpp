@@ -60,7 +60,7 @@ public:
     /// The slots' memory, whole pages.
     /// Expects: not moved from.
     [[nodiscard]] std::span<std::byte> bytes() const noexcept {
-        return {core_->data_.data(), core_->data_.size()};
+        return {core_->memory().data(), core_->memory().size()};
     }
 
 private:
