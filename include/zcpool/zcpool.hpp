@@ -31,4 +31,5 @@
 #include <zcpool/sink/vmsplice.hpp>
 #include <zcpool/sink/write.hpp>
 #include <zcpool/sink/zerocopy.hpp>
+#include <zcpool/sys/preflight.hpp>
 #include <zcpool/version.hpp>

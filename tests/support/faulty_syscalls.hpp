@@ -86,6 +86,12 @@ public:
     static void fail_pipes(int error) noexcept { pipe_error_.store(error); }
     /// Refuses pipes larger than this, as the system does to a user who has many.
     static void shorten_pipes(int bytes) noexcept { largest_pipe_.store(bytes); }
+    /// Answers locking pages that are not there yet with this error; 0: no longer.
+    static void fail_lock_trials(int error) noexcept { lock_error_.store(error); }
+    /// Answers making an io_uring with this error; 0: no longer.
+    static void refuse_rings(int error) noexcept { ring_error_.store(error); }
+    /// Refuses all settings of an io_uring, as kernels before 5.19 do those that are used here.
+    static void forget_ring_settings() noexcept { old_rings_.store(true); }
 
 private:
     friend struct faulty_kernel;
@@ -109,6 +115,9 @@ private:
         forged_notices_.store(false);
         largest_pipe_.store(INT_MAX);
         membarrier_error_.store(0);
+        lock_error_.store(0);
+        ring_error_.store(0);
+        old_rings_.store(false);
         uid_.store(-1);
         old_memfd_.store(false);
     }
@@ -162,6 +171,9 @@ private:
     inline static std::atomic<bool> forged_notices_{false};
     inline static std::atomic<int> largest_pipe_{INT_MAX};
     inline static std::atomic<int> membarrier_error_{0};
+    inline static std::atomic<int> lock_error_{0};
+    inline static std::atomic<int> ring_error_{0};
+    inline static std::atomic<bool> old_rings_{false};
     inline static std::atomic<long> uid_{-1};
 };
 
@@ -230,6 +242,9 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static int mlock(const void* address, std::size_t bytes) noexcept {
         return faults::strikes() ? -1 : real::mlock(address, bytes);
+    }
+    static int lock_on_fault(const void* address, std::size_t bytes) noexcept {
+        return faults::strikes(faults::lock_error_) ? -1 : real::lock_on_fault(address, bytes);
     }
     static int getrlimit_memlock(struct rlimit* limit) noexcept {
         return faults::strikes() ? -1 : real::getrlimit_memlock(limit);
@@ -336,6 +351,24 @@ struct faulty_kernel : zcpool::sys::kernel {
         std::memcpy(CMSG_DATA(header), &told, sizeof told);
         message->msg_controllen = CMSG_SPACE(sizeof told);
         return 0;
+    }
+    static int socket(int family, int type) noexcept {
+        return faults::strikes() ? -1 : real::socket(family, type);
+    }
+    static int io_uring_setup(unsigned entries, void* parameters) noexcept {
+        // The flags are the third of its numbers.
+        std::uint32_t flags = 0;
+        std::memcpy(&flags, static_cast<std::byte*>(parameters) + 8, sizeof flags);
+        if (faults::old_rings_.load() && flags != 0) {
+            errno = EINVAL;
+            return -1;
+        }
+        return faults::strikes(faults::ring_error_) ? -1
+                                                    : real::io_uring_setup(entries, parameters);
+    }
+    static int io_uring_register(int ring, unsigned operation, void* argument,
+                                 unsigned count) noexcept {
+        return faults::strikes() ? -1 : real::io_uring_register(ring, operation, argument, count);
     }
     static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
         return faults::strikes() ? -1 : real::getsockopt(socket, level, name, value, bytes);

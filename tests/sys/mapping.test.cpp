@@ -97,6 +97,24 @@ TEST_CASE("mapping: shared mappings of a file show the same bytes", "[sys]") {
     CHECK(first.data()[0] == std::byte{8});
 }
 
+TEST_CASE("mapping: reserved addresses may not be touched, and are given back", "[sys]") {
+    auto made = mapping::reserved(4 * page_size);
+    REQUIRE(made.has_value());
+    CHECK(made->size() == 4 * page_size);
+    unsigned char present[4]{};
+    CHECK(::mincore(made->data(), made->size(), present) == 0);
+    std::byte* const address = made->data();
+    int ends[2] = {-1, -1};
+    REQUIRE(::pipe(ends) == 0);
+    CHECK(::write(ends[1], address, 1) == -1);
+    CHECK(errno == EFAULT);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    made->reset();
+    CHECK(::mincore(address, page_size, present) == -1);
+    CHECK(mapping::reserved(0).error() == std::errc::invalid_argument);
+}
+
 TEST_CASE("mapping: anonymous memory is zero and private", "[sys]") {
     const mapping tested = make_anonymous();
     CHECK(tested.size() == bytes);

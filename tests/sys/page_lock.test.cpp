@@ -156,6 +156,32 @@ TEST_CASE("page_lock: granted, the pages are locked until they are unmapped", "[
     }
 }
 
+TEST_CASE("page_lock: a trial locks nothing and takes no memory", "[sys]") {
+    const std::size_t before = locked_bytes();
+    const lock_report done = sys::try_lock(page_size);
+    if (!done.locked) {
+        SKIP("mlock is refused here");
+    }
+    CHECK(done.policy == lock_policy::best_effort);
+    CHECK(done.bytes == page_size);
+    CHECK_FALSE(done.refusal);
+    CHECK(locked_bytes() == before);
+}
+
+TEST_CASE("page_lock: a trial that is refused says why", "[sys]") {
+    faults broken;
+    broken.fail_call(1, ENOMEM);  // mmap
+    CHECK(sys::try_lock(bytes).refusal == system_error(ENOMEM));
+    broken.fail_call(-1, 0);
+    for (const int error : {ENOMEM, EPERM, ENOSYS}) {
+        faults::fail_lock_trials(error);
+        const lock_report report = sys::try_lock(bytes);
+        CHECK_FALSE(report.locked);
+        CHECK(report.refusal == system_error(error));
+        CHECK(report.bytes == bytes);
+    }
+}
+
 // Run as a user without privileges under RLIMIT_MEMLOCK of 0, 64 KiB and 8 MiB
 // (tests/support/with_memlock.sh).
 TEST_CASE("page_lock: at a real limit, what fits is locked and a page more refused",
@@ -179,6 +205,9 @@ TEST_CASE("page_lock: at a real limit, what fits is locked and a page more refus
     CHECK(report.hard_limit == limit);
     CHECK(lock_pages(larger, lock_policy::best_effort, report).has_value());
     CHECK(report.refusal == refusal);
+    CHECK(locked_bytes() == 0);
+    CHECK(sys::try_lock(limit + page_size).refusal == refusal);
+    CHECK(sys::try_lock(limit == 0 ? page_size : limit).locked == (limit != 0));
     CHECK(locked_bytes() == 0);
 }
 

@@ -65,6 +65,11 @@ struct kernel {
     static int mlock(const void* address, std::size_t bytes) noexcept {
         return ::mlock(address, bytes);
     }
+    /// mlock2 with MLOCK_ONFAULT: pages are locked as they come, and none is brought now.
+    static int lock_on_fault(const void* address, std::size_t bytes) noexcept {
+        constexpr unsigned on_fault = 0x01;
+        return static_cast<int>(::syscall(SYS_mlock2, address, bytes, on_fault));
+    }
     static pid_t getpid() noexcept { return ::getpid(); }
     static uid_t geteuid() noexcept { return ::geteuid(); }
     /// A descriptor of a process; the C library of Debian 12 has no declaration for it.
@@ -120,6 +125,7 @@ struct kernel {
     static ssize_t recvmsg(int socket, msghdr* message, int flags) noexcept {
         return ::recvmsg(socket, message, flags);
     }
+    static int socket(int family, int type) noexcept { return ::socket(family, type, 0); }
     static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
         return ::getsockopt(socket, level, name, value, bytes);
     }
@@ -135,6 +141,15 @@ struct kernel {
     static int duplicate(int fd) noexcept { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); }
     static ssize_t sendfile(int to, int from, off_t* offset, std::size_t bytes) noexcept {
         return ::sendfile(to, from, offset, bytes);
+    }
+
+    // The C library has no functions for io_uring; the numbers are the same on every architecture.
+    static int io_uring_setup(unsigned entries, void* parameters) noexcept {
+        return static_cast<int>(::syscall(425, entries, parameters));
+    }
+    static int io_uring_register(int ring, unsigned operation, void* argument,
+                                 unsigned count) noexcept {
+        return static_cast<int>(::syscall(427, ring, operation, argument, count));
     }
 
     /// FUTEX_WAIT_BITSET with an absolute CLOCK_MONOTONIC deadline (null: none) and

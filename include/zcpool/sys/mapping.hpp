@@ -55,6 +55,13 @@ public:
         return map(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     }
 
+    /// Takes addresses that nobody may touch: no memory, and none is set aside.
+    ///
+    /// Errors: the errno of mmap; ENOMEM for want of address space.
+    [[nodiscard]] static result<mapping> reserved(std::size_t bytes) noexcept {
+        return map(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    }
+
     /// Maps a whole file, or private zero pages where `fd` is -1, at a multiple of `alignment`, as
     /// huge pages must lie. The page on either side may not be touched: neighbours of one kind
     /// would become one mapping, about which the system reports as a whole.
@@ -137,7 +144,7 @@ private:
                                                  std::size_t alignment, int flags,
                                                  int fd) noexcept {
         const std::size_t most = bytes + 2 * guard + (alignment - page_size);
-        auto whole = map(nullptr, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+        auto whole = reserved(most);
         if (!whole) {
             return whole;
         }

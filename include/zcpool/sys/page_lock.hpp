@@ -34,19 +34,25 @@ struct lock_report {
 
 namespace sys {
 
-/// Locks a mapping's pages as the policy says, and fills the report, also on failure.
-///
-/// Errors: the errno of mlock, only with `required`.
-[[nodiscard]] inline result<void> lock_pages(const mapping& pages, lock_policy policy,
-                                             lock_report& report) noexcept {
-    report = lock_report{};
+/// A report with the limits of this process, and nothing locked.
+[[nodiscard]] inline lock_report read_lock_limits(lock_policy policy, std::size_t bytes) noexcept {
+    lock_report report;
     report.policy = policy;
-    report.bytes = pages.size();
+    report.bytes = bytes;
     rlimit limit{};
     if (call([&] { return provider::getrlimit_memlock(&limit); })) {
         report.soft_limit = limit.rlim_cur;
         report.hard_limit = limit.rlim_max;
     }
+    return report;
+}
+
+/// Locks a mapping's pages as the policy says, and fills the report, also on failure.
+///
+/// Errors: the errno of mlock, only with `required`.
+[[nodiscard]] inline result<void> lock_pages(const mapping& pages, lock_policy policy,
+                                             lock_report& report) noexcept {
+    report = read_lock_limits(policy, pages.size());
     if (policy == lock_policy::none) {
         return {};
     }
@@ -59,6 +65,28 @@ namespace sys {
     }
     report.locked = true;
     return {};
+}
+
+/// Finds out whether so many more bytes could be locked now, and leaves nothing locked: what is
+/// tried are addresses without memory.
+///
+/// Expects: whole pages, at least one.
+/// Returns: what lock_pages() would report with best_effort. A refusal may also be ENOMEM for want
+/// of addresses, or ENOSYS before Linux 4.4.
+[[nodiscard]] inline lock_report try_lock(std::size_t bytes) noexcept {
+    lock_report report = read_lock_limits(lock_policy::best_effort, bytes);
+    const auto addresses = mapping::reserved(bytes);
+    if (!addresses) {
+        report.refusal = addresses.error();
+        return report;
+    }
+    auto done = call([&] { return provider::lock_on_fault(addresses->data(), bytes); });
+    if (!done) {
+        report.refusal = done.error();
+        return report;
+    }
+    report.locked = true;
+    return report;
 }
 
 }  // namespace sys
