@@ -8,7 +8,7 @@ import random
 import threading
 import time
 
-from support import SINKS, Case, Reader, Server, eventually, main, make_request
+from support import PATIENCE, SINKS, Case, Reader, Server, eventually, main, make_request
 
 SECONDS = 2.5
 
@@ -121,6 +121,33 @@ class SmallPool(Case):
                 finally:
                     slow.close()
                 self.assertTrue(eventually(lambda: server.get("/27.ts").status == 200))
+
+    def test_what_stopped_readers_hold_comes_back_after_the_deadline(self):
+        readers = 200
+        for sink in SINKS:
+            options = ["--sink", sink, "--pool-bytes", "4MiB",
+                       "--send-timeout-ms", str(int(1500 * PATIENCE))]
+            with self.subTest(sink), Server(self.directory, *options, threads=1) as server:
+                stopped = []
+                try:
+                    for _ in range(readers):
+                        client = server.connect(receive_buffer=4096)
+                        stopped.append(client)
+                        # The large slots, all of them, and more than two sockets hold.
+                        client.sendall(make_request("/13.ts") * 6)
+                        self.assertEqual(client.recv(1), b"H")  # and no more
+                    self.assertEqual(server.get("/27.ts").status, 503, "the last of them has them")
+                    self.assertTrue(eventually(
+                        lambda: server.metrics()["send_timeouts_total"] == readers, 10))
+                    self.assertTrue(eventually(lambda: server.metrics()["connections"] == 1))
+                    self.assertTrue(eventually(lambda: server.get("/27.ts").status == 200))
+                    for client in stopped:
+                        with self.assertRaises(ConnectionResetError):
+                            while client.recv(1 << 20):
+                                pass
+                finally:
+                    for client in stopped:
+                        client.close()
 
     def test_a_file_larger_than_the_pool(self):
         with open(os.path.join(self.directory, "huge.ts"), "wb") as file:
