@@ -20,7 +20,6 @@
 #include <zcpool/base/result.hpp>
 #include <zcpool/sink/automatic.hpp>
 #include <zcpool/sink/lending.hpp>
-#include <zcpool/sink/pipe_pool.hpp>
 #include <zcpool/sink/piped.hpp>
 #include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/sink.hpp>
@@ -88,7 +87,7 @@ public:
     }
 
 private:
-    std::unique_ptr<zcpool::sink::pipe_pool> pipes_ = std::make_unique<zcpool::sink::pipe_pool>();
+    std::unique_ptr<zcpool::sys::pipe_pool> pipes_ = std::make_unique<zcpool::sys::pipe_pool>();
 };
 
 template <>
@@ -100,7 +99,7 @@ public:
     }
 
 private:
-    std::unique_ptr<zcpool::sink::pipe_pool> pipes_ = std::make_unique<zcpool::sink::pipe_pool>();
+    std::unique_ptr<zcpool::sys::pipe_pool> pipes_ = std::make_unique<zcpool::sys::pipe_pool>();
 };
 
 #if SEGMENT_SERVER_URING

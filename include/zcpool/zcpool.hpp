@@ -24,12 +24,14 @@
 #include <zcpool/pool/stats.hpp>
 #include <zcpool/sink/automatic.hpp>
 #include <zcpool/sink/linger_list.hpp>
-#include <zcpool/sink/pipe_pool.hpp>
 #include <zcpool/sink/sendfile.hpp>
 #include <zcpool/sink/sink.hpp>
 #include <zcpool/sink/splice.hpp>
 #include <zcpool/sink/vmsplice.hpp>
 #include <zcpool/sink/write.hpp>
 #include <zcpool/sink/zerocopy.hpp>
+#include <zcpool/source/read.hpp>
+#include <zcpool/source/source.hpp>
+#include <zcpool/sys/pipe_pool.hpp>
 #include <zcpool/sys/preflight.hpp>
 #include <zcpool/version.hpp>

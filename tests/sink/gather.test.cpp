@@ -26,14 +26,4 @@ TEST_CASE("gather: one call copies just the slices that it is told", "[sink]") {
     CHECK(queue.size() == 300);
 }
 
-TEST_CASE("gather: only want of room counts as blocking", "[sink]") {
-    const auto is_blocking = [](int code) {
-        return sink::would_block(std::error_code{code, std::system_category()});
-    };
-    CHECK(is_blocking(EAGAIN));
-    CHECK_FALSE(is_blocking(EPIPE));
-    CHECK_FALSE(is_blocking(ENOBUFS));
-    CHECK_FALSE(sink::would_block(zcpool::errc::exhausted));
-}
-
 }  // namespace

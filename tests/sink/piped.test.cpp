@@ -16,8 +16,8 @@
 #include <support/resources.hpp>
 #include <support/sinks.hpp>
 #include <support/sockets.hpp>
-#include <zcpool/sink/pipe_pool.hpp>
 #include <zcpool/sink/piped.hpp>
+#include <zcpool/sys/pipe_pool.hpp>
 
 // What the sinks with a pipe promise, beyond what those do that lend (lending.test.cpp).
 

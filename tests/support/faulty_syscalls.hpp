@@ -44,6 +44,9 @@ public:
 
     /// Answers sends with at most this many bytes.
     static void shorten_sends(std::size_t bytes) noexcept { longest_send_.store(bytes); }
+    /// Answers reads, receives and moving bytes from a socket or file into a pipe with at most this
+    /// many bytes.
+    static void shorten_receives(std::size_t bytes) noexcept { longest_receive_.store(bytes); }
     /// Answers punching a hole (and taking anonymous pages away) with success and does nothing:
     /// renewal is switched off, but for the first `working` times.
     static void switch_renewal_off(long working = 0) noexcept { working_punches_.store(working); }
@@ -99,6 +102,7 @@ private:
     static void reset() noexcept {
         first_.store(-1);
         longest_send_.store(SIZE_MAX);
+        longest_receive_.store(SIZE_MAX);
         working_punches_.store(LONG_MAX);
         page_size_.store(0);
         longest_punch_.store(LONG_MAX);
@@ -145,6 +149,7 @@ private:
     inline static std::atomic<long> many_{1};
     inline static std::atomic<int> error_{EIO};
     inline static std::atomic<std::size_t> longest_send_{SIZE_MAX};
+    inline static std::atomic<std::size_t> longest_receive_{SIZE_MAX};
     inline static std::atomic<long> working_punches_{LONG_MAX};
     inline static std::atomic<long> page_size_{0};
     inline static std::atomic<long> longest_punch_{LONG_MAX};
@@ -266,7 +271,7 @@ struct faulty_kernel : zcpool::sys::kernel {
         if (faults::files_end_.load()) {
             return 0;
         }
-        return faults::strikes() ? -1 : real::read(fd, into, bytes);
+        return faults::strikes() ? -1 : real::read(fd, into, received(bytes));
     }
     static ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept {
         return faults::strikes() ? -1 : real::pread(fd, into, bytes, offset);
@@ -295,6 +300,9 @@ struct faulty_kernel : zcpool::sys::kernel {
             return faults::strikes()           ? -1
                    : faults::files_end_.load() ? 0
                                                : real::splice(from, offset, to, bytes, flags);
+        }
+        if (!is_pipe(from)) {  // into a pipe, from what has no offset
+            return faults::strikes() ? -1 : real::splice(from, offset, to, received(bytes), flags);
         }
         if (faults::strikes(faults::splice_out_error_)) {
             return -1;
@@ -339,6 +347,10 @@ struct faulty_kernel : zcpool::sys::kernel {
             return -1;
         }
         if (!faults::forged_notices_.load()) {
+            if (faults::longest_receive_.load() != SIZE_MAX && message->msg_iovlen != 0) {
+                message->msg_iovlen = 1;
+                message->msg_iov[0].iov_len = received(message->msg_iov[0].iov_len);
+            }
             return real::recvmsg(socket, message, flags);
         }
         sock_extended_err told{};
@@ -402,6 +414,14 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
 
 private:
+    static std::size_t received(std::size_t asked) noexcept {
+        return std::min(asked, faults::longest_receive_.load());
+    }
+    static bool is_pipe(int fd) noexcept {
+        struct stat status{};
+        return real::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
+    }
+
     /// Takes pages away, of a file or of memory: renewal's first half.
     template <class Take>
     static int punch(off_t bytes, Take&& take) noexcept {

@@ -120,4 +120,14 @@ TEST_CASE("call: real signals do not get a blocked read to give up", "[sys]") {
     CHECK(byte == 'x');
 }
 
+TEST_CASE("call: only want of room counts as blocking", "[sys]") {
+    const auto is_blocking = [](int code) {
+        return zcpool::sys::would_block(std::error_code{code, std::system_category()});
+    };
+    CHECK(is_blocking(EAGAIN));
+    CHECK_FALSE(is_blocking(EPIPE));
+    CHECK_FALSE(is_blocking(ENOBUFS));
+    CHECK_FALSE(zcpool::sys::would_block(zcpool::errc::exhausted));
+}
+
 }  // namespace

@@ -332,4 +332,34 @@ TEST_CASE("transfer: real signals do not get a blocked send to give up", "[sys]"
     CHECK(*sent > 0);
 }
 
+TEST_CASE("transfer: what came is received, nothing is waited for, and the end is 0", "[sys]") {
+    std::array<std::byte, 8> into{};
+    for (const bool piped : {false, true}) {
+        connection link = piped ? connection{} : tcp_pair();
+        if (piped) {
+            sys::pipe ends = make_pipe();
+            link = {std::move(ends.read_end), std::move(ends.write_end)};
+        } else {
+            make_blocking(link.ours.get());  // a socket is not waited for all the same
+        }
+        const auto get = [&] {
+            return piped ? sys::read_some(link.ours.get(), into)
+                         : sys::receive(link.ours.get(), into);
+        };
+        CHECK(get().error() == system_error(EAGAIN));
+        REQUIRE(::write(link.peer.get(), "0123456789", 10) == 10);
+        pollfd readable{link.ours.get(), POLLIN, 0};
+        REQUIRE(::poll(&readable, 1, 10'000) == 1);
+        CHECK(get() == 8U);
+        CHECK(into[7] == std::byte{'7'});
+        CHECK(get() == 2U);
+        CHECK(into[1] == std::byte{'9'});
+        link.peer.reset();
+        REQUIRE(::poll(&readable, 1, 10'000) == 1);
+        CHECK(get() == 0U);
+    }
+    CHECK(sys::receive(-1, into).error() == system_error(EBADF));
+    CHECK(sys::read_some(-1, into).error() == system_error(EBADF));
+}
+
 }  // namespace

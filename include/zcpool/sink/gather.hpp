@@ -8,10 +8,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <span>
-#include <system_error>
 
 #include <zcpool/base/result.hpp>
 #include <zcpool/chain/chain.hpp>
@@ -20,6 +18,8 @@
 #include <zcpool/sys/transfer.hpp>
 
 namespace zcpool::sink {
+
+using sys::would_block;
 
 /// Parts of one gathered call. More would not make a call cheaper, and the list lives on the stack.
 inline constexpr std::size_t parts_a_call = 64;
@@ -53,11 +53,6 @@ template <class Predicate>
     const std::span list = std::span{parts}.first(count);
     return is_socket ? sys::send_parts(fd, list, count < queue.slice_count())
                      : sys::write_parts(fd, list);
-}
-
-/// Whether a call failed only because the descriptor takes no more now.
-[[nodiscard]] inline bool would_block(const std::error_code& error) noexcept {
-    return sys::is_errno(error, EAGAIN) || sys::is_errno(error, EWOULDBLOCK);
 }
 
 }  // namespace zcpool::sink

@@ -21,12 +21,16 @@
 #include <zcpool/chain/slice.hpp>
 #include <zcpool/sink/gather.hpp>
 #include <zcpool/sink/lending.hpp>
-#include <zcpool/sink/pipe_pool.hpp>
 #include <zcpool/sink/sink.hpp>
 #include <zcpool/sys/call.hpp>
 #include <zcpool/sys/pipe.hpp>
+#include <zcpool/sys/pipe_pool.hpp>
 
 namespace zcpool::sink {
+
+using sys::pipe_pool;
+using sys::sized_pipe;
+using sys::usual_pipe_bytes;
 
 /// What a sink with a pipe may be told.
 struct pipe_options {

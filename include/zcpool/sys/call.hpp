@@ -58,4 +58,9 @@ template <class Call>
     return error.category() == std::system_category() && error.value() == code;
 }
 
+/// Whether a call failed only because the descriptor takes, or has, no more now.
+[[nodiscard]] inline bool would_block(const std::error_code& error) noexcept {
+    return is_errno(error, EAGAIN) || is_errno(error, EWOULDBLOCK);
+}
+
 }  // namespace zcpool::sys

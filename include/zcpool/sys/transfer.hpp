@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The calls that move bytes out: gathered copies and sendfile. Short counts are results; EAGAIN is
-// an error value that the sinks read as "blocked".
-// Source: sendmsg(2), writev(2), sendfile(2).
+// The calls that move bytes out, by gathered copies and sendfile, and in. Short counts are results;
+// EAGAIN is an error value that sinks and sources read as "blocked".
+// Source: sendmsg(2), writev(2), sendfile(2), recvmsg(2), read(2).
 
 #include <sys/uio.h>
 
@@ -71,6 +71,36 @@ namespace zcpool::sys {
         return fail(sent.error());
     }
     return static_cast<std::size_t>(*sent);
+}
+
+/// Copies what has come out of a socket, without blocking.
+///
+/// Expects: a stream socket; `into` is not empty.
+/// Returns: bytes that came; 0 when the peer sends no more.
+/// Errors: the errno of recvmsg.
+[[nodiscard]] inline result<std::size_t> receive(int socket, std::span<std::byte> into) noexcept {
+    iovec part{into.data(), into.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    auto got = call([&] { return provider::recvmsg(socket, &message, MSG_DONTWAIT); });
+    if (!got) {
+        return fail(got.error());
+    }
+    return static_cast<std::size_t>(*got);
+}
+
+/// Copies what is there out of a pipe or file; blocks unless the descriptor is non-blocking.
+///
+/// Expects: `into` is not empty.
+/// Returns: bytes read; 0 at the end.
+/// Errors: the errno of read.
+[[nodiscard]] inline result<std::size_t> read_some(int fd, std::span<std::byte> into) noexcept {
+    auto got = call([&] { return provider::read(fd, into.data(), into.size()); });
+    if (!got) {
+        return fail(got.error());
+    }
+    return static_cast<std::size_t>(*got);
 }
 
 }  // namespace zcpool::sys

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Empty pipes, kept for the sinks of one thread. A sink has something in a pipe only while its
-// descriptor takes no more, so that a thread with a thousand connections needs a few pipes and not
-// a thousand: those of the ones that are blocked. A user's pipes share 64 MiB.
+// Empty pipes, kept for the sinks and sources of one thread. One has something in a pipe only while
+// its descriptor takes no more, so that a thread with a thousand connections needs a few pipes and
+// not a thousand: those of the ones that are blocked. A user's pipes share 64 MiB.
 // Source: pipe(7), /proc/sys/fs/pipe-user-pages-soft.
 
 #include <array>
@@ -14,15 +14,15 @@
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/pipe.hpp>
 
-namespace zcpool::sink {
+namespace zcpool::sys {
 
 /// What a pipe is asked to hold: a whole slot of 1 MiB, and what the system gives any user.
 inline constexpr std::size_t usual_pipe_bytes = 1_MiB;
 
 /// A pipe and what it holds; empty when it has no ends.
 struct sized_pipe {
-    sys::pipe ends;
-    sys::pipe_room room;
+    pipe ends;
+    pipe_room room;
 
     [[nodiscard]] explicit operator bool() const noexcept {
         return static_cast<bool>(ends.read_end);
@@ -32,7 +32,7 @@ struct sized_pipe {
     ///
     /// Errors: the errno of pipe2; EMFILE or ENFILE when no descriptor is left.
     [[nodiscard]] static result<sized_pipe> create(std::size_t bytes) noexcept {
-        auto made = sys::pipe::create();
+        auto made = pipe::create();
         if (!made) {
             return fail(made.error());
         }
@@ -44,10 +44,10 @@ struct sized_pipe {
     }
 };
 
-/// Keeps empty pipes for sinks that are told of it, and makes more when it has none.
+/// Keeps empty pipes for those who are told of it, and makes more when it has none.
 ///
-/// Sharing: one thread at a time, with its sinks. It must outlive them.
-/// Not for: pipes that hold something. A sink that ends with bytes in its pipe closes it.
+/// Sharing: one thread at a time, with those who use it. It must outlive them.
+/// Not for: pipes that hold something. Who ends with bytes in a pipe closes it.
 class pipe_pool {
 public:
     /// Pipes kept; what comes back beyond that is closed.
@@ -85,4 +85,4 @@ private:
     std::array<sized_pipe, limit> kept_;
 };
 
-}  // namespace zcpool::sink
+}  // namespace zcpool::sys
