@@ -32,6 +32,7 @@
 #include <zcpool/sink/zerocopy.hpp>
 #include <zcpool/source/read.hpp>
 #include <zcpool/source/source.hpp>
+#include <zcpool/source/splice.hpp>
 #include <zcpool/sys/pipe_pool.hpp>
 #include <zcpool/sys/preflight.hpp>
 #include <zcpool/version.hpp>

@@ -44,7 +44,9 @@ TEST_CASE("source: what had come is still to be taken when it has ended or faile
         CHECK(in.interest() == source::interest::none);
         CHECK(in.available() == 100);
         CHECK(flatten(in.take()) == sent);
+        const auto calls = in.stats().calls;
         CHECK(in.pull() == (fails ? source::state::failed : source::state::ended));
+        CHECK(in.stats().calls == calls);  // there is nothing to ask any more
     }
     CHECK(slots_in_use(pool) == 0);
 }

@@ -79,6 +79,21 @@ struct pipe {
         return static_cast<std::size_t>(*moved);
     }
 
+    /// Moves what a socket or another pipe has, or a file from its position on, into the pipe.
+    ///
+    /// Returns: bytes that came, at most what fits; 0 at the end.
+    /// Errors: the errno of splice; EAGAIN when nothing is there or nothing fits, EINVAL for a
+    /// descriptor that cannot.
+    [[nodiscard]] result<std::size_t> fill_from(int fd, std::size_t bytes) noexcept {
+        auto moved = call([&] {
+            return provider::splice(fd, nullptr, write_end.get(), bytes, SPLICE_F_NONBLOCK);
+        });
+        if (!moved) {
+            return fail(moved.error());
+        }
+        return static_cast<std::size_t>(*moved);
+    }
+
     /// Puts references to the pages of memory into the pipe, without copying and without giving
     /// them away (SPLICE_F_GIFT): whoever writes there changes what is read.
     ///

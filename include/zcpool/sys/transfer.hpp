@@ -103,4 +103,15 @@ namespace zcpool::sys {
     return static_cast<std::size_t>(*got);
 }
 
+/// Tells a socket's peer that nothing more comes; what that sends is still received.
+///
+/// Errors: the errno of shutdown; ENOTCONN when there is no connection any more.
+inline result<void> shutdown_writing(int socket) noexcept {
+    auto done = call([&] { return provider::shutdown(socket, SHUT_WR); });
+    if (!done) {
+        return fail(done.error());
+    }
+    return {};
+}
+
 }  // namespace zcpool::sys

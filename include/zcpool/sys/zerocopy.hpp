@@ -109,15 +109,4 @@ inline result<void> reset_connection(int socket) noexcept {
     return {};
 }
 
-/// Tells the peer that nothing more comes.
-///
-/// Errors: the errno of shutdown; ENOTCONN when there is no connection any more.
-inline result<void> shutdown_writing(int socket) noexcept {
-    auto done = call([&] { return provider::shutdown(socket, SHUT_WR); });
-    if (!done) {
-        return fail(done.error());
-    }
-    return {};
-}
-
 }  // namespace zcpool::sys
