@@ -120,7 +120,9 @@ TEST_CASE("splice: the end is passed on only when that is wanted", "[source]") {
     CHECK(between.pull() == state::ended);
     pollfd readable{out.peer.get(), POLLIN, 0};
     CHECK(::poll(&readable, 1, 0) == 0);
+    const auto calls = between.stats().calls;
     CHECK(between.pull() == state::ended);
+    CHECK(between.stats().calls == calls);  // there is nothing to ask any more
 }
 
 TEST_CASE("splice: an output that takes no more stops the reading", "[source]") {
@@ -218,6 +220,7 @@ TEST_CASE("splice: whichever call fails is told with its side, and no byte is lo
         faults broken;
         broken.fail_call(i, ENOMEM);
         state last = between.pull();
+        CHECK((last == state::exhausted) == (i < 2));  // making a pipe and looking at it
         if (last == state::exhausted) {
             CHECK(between.pipe_room().refusal == system_error(ENOMEM));
             CHECK(between.interest() == source::interest::none);
