@@ -3,15 +3,12 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <fstream>
 #include <map>
-#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -21,7 +18,7 @@
 
 #include <zcpool/sys/unique_fd.hpp>
 
-#include <segment_server/http/text.hpp>
+#include <common/option_checks.hpp>
 
 namespace segment_server {
 namespace {
@@ -32,69 +29,6 @@ constexpr std::size_t smallest_pool = std::size_t{4} << 20;
 // being read, standard streams.
 constexpr std::size_t spare_descriptors_per_thread = 8;
 constexpr std::size_t spare_descriptors = 32;
-
-std::optional<std::size_t> parse_bytes(std::string_view text) {
-    const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
-    const auto number = saturating_number(text.substr(0, digits));
-    const std::string_view unit = text.substr(digits);
-    constexpr std::array<std::pair<std::string_view, unsigned>, 7> units{
-        {{"", 0}, {"K", 10}, {"KiB", 10}, {"M", 20}, {"MiB", 20}, {"G", 30}, {"GiB", 30}}};
-    const auto* const found =
-        std::find_if(units.begin(), units.end(), [&](auto& u) { return u.first == unit; });
-    if (!number || found == units.end() || *number > (SIZE_MAX >> found->second)) {
-        return std::nullopt;
-    }
-    return static_cast<std::size_t>(*number) << found->second;
-}
-
-// What the machine can give without swapping or killing; everything, where it does not say.
-std::size_t available_memory() {
-    std::ifstream meminfo{"/proc/meminfo"};
-    for (std::string line; std::getline(meminfo, line);) {
-        if (line.starts_with("MemAvailable:")) {
-            const auto number = trim(std::string_view{line}.substr(13));
-            const auto kilobytes = saturating_number(number.substr(0, number.find(' ')));
-            return kilobytes ? static_cast<std::size_t>(*kilobytes) << 10 : SIZE_MAX;
-        }
-    }
-    return SIZE_MAX;
-}
-
-std::string check_pool_bytes(std::string& text) {
-    const auto bytes = parse_bytes(text);
-    if (!bytes) {
-        return fmt::format("--pool-bytes {}: no number of bytes; write 268435456, 256M or 256MiB",
-                           text);
-    }
-    if (*bytes < smallest_pool) {
-        return fmt::format(
-            "--pool-bytes {}: {} bytes are below the limit of {}; write 4MiB or more", text, *bytes,
-            smallest_pool);
-    }
-    const std::size_t limit = available_memory() / 10 * 9;
-    if (*bytes > limit) {
-        return fmt::format(
-            "--pool-bytes {}: {} bytes are above the limit of {} (nine tenths of the memory that "
-            "is "
-            "available); write less, or free memory",
-            text, *bytes, limit);
-    }
-    text = std::to_string(*bytes);
-    return {};
-}
-
-CLI::Validator whole_number(std::string name, std::uint64_t low, std::uint64_t high,
-                            std::string remedy) {
-    return CLI::Validator{[=](std::string& text) -> std::string {
-                              const auto number = saturating_number(text);
-                              if (number && *number >= low && *number <= high) {
-                                  return {};
-                              }
-                              return fmt::format("{} {}: must be a whole number from {} to {}; {}",
-                                                 name, text, low, high, remedy);
-                          },
-                          fmt::format("{}..{}", low, high)};
-}
 
 std::string check_liburing(std::string& name) {
     if (SEGMENT_SERVER_URING || name != "uring") {
@@ -121,21 +55,9 @@ std::string check_congestion(std::string& name) {
         name, why.message(), allowed.empty() ? "(unknown)" : allowed, name);
 }
 
-// Raises the limit of open files as far as the system lets us, and says how many connections fit.
-std::size_t connections_that_fit(unsigned threads) {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return SIZE_MAX;
-    }
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    const std::size_t spare = spare_descriptors + threads * spare_descriptors_per_thread;
-    return limit.rlim_cur > spare ? static_cast<std::size_t>(limit.rlim_cur) - spare : 0;
-}
-
 std::string check_together(options& values, bool connections_given) {
-    const std::size_t fitting = connections_that_fit(values.threads);
+    const std::size_t fitting = examples::descriptors_beside(
+        spare_descriptors + values.threads * spare_descriptors_per_thread);
     if (values.max_connections <= fitting) {
         return {};
     }
@@ -148,16 +70,6 @@ std::string check_together(options& values, bool connections_given) {
         "hard "
         "limit (ulimit -Hn, LimitNOFILE=)",
         values.max_connections, fitting);
-}
-
-// A duration in milliseconds, as an option of its own.
-void add_timeout(CLI::App& app, const std::string& name, std::chrono::milliseconds& value,
-                 const char* text, std::uint64_t least = 10) {
-    app.add_option_function<std::int64_t>(
-           name, [&value](std::int64_t number) { value = std::chrono::milliseconds{number}; },
-           fmt::format("{} [{} ms]", text, value.count()))
-        ->check(whole_number(name, least, 3'600'000, "milliseconds"))
-        ->type_name("MS");
 }
 
 void describe(CLI::App& app, options& values, const std::vector<std::string>& sinks) {
@@ -193,7 +105,7 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
         ->transform(CLI::CheckedTransformer(modes).description("{pool,naive}"))
         ->default_str("pool");
     app.add_option("--pool-bytes", values.pool_bytes, "size of the pool, and so of the cache")
-        ->transform(CLI::Validator{check_pool_bytes, "BYTES"})
+        ->transform(examples::size_in_memory("--pool-bytes", smallest_pool, "4MiB"))
         ->default_str("256MiB");
     app.add_option("--lock", values.locking, "whether the pool must stay in RAM")
         ->transform(CLI::CheckedTransformer(policies).description("{none,best_effort,required}"))
@@ -205,30 +117,32 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
             CLI::CheckedTransformer(arenas).description("{auto,never,anonymous,memfd,hugetlb}"))
         ->default_str("auto");
     app.add_option("--threads", values.threads, "event loops")
-        ->check(whole_number("--threads", 1, 256, threads_remedy))
+        ->check(examples::whole_number("--threads", 1, 256, threads_remedy))
         ->capture_default_str();
     app.add_option("--max-connections", values.max_connections,
                    "of all threads together; more are answered with 503")
-        ->check(whole_number("--max-connections", 1, 1'000'000,
-                             "each takes a descriptor and about 20 KiB"))
+        ->check(examples::whole_number("--max-connections", 1, 1'000'000,
+                                       "each takes a descriptor and about 20 KiB"))
         ->capture_default_str();
     app.add_option("--congestion", values.congestion,
                    "TCP congestion control of accepted connections")
         ->check(CLI::Validator{check_congestion, "NAME"});
     app.add_option("--max-head", values.head.head, "octets of a request head")
-        ->check(whole_number("--max-head", 1024, 1 << 20, "16384 is enough for all browsers"))
+        ->check(
+            examples::whole_number("--max-head", 1024, 1 << 20, "16384 is enough for all browsers"))
         ->capture_default_str();
     app.add_option("--max-target", values.head.target, "octets of a request target")
-        ->check(whole_number("--max-target", 256, 1 << 20, "8192 is usual"))
+        ->check(examples::whole_number("--max-target", 256, 1 << 20, "8192 is usual"))
         ->capture_default_str();
-    add_timeout(app, "--recheck-ms", values.recheck,
-                "for which a look at a file is believed; 0: each request looks", 0);
-    add_timeout(app, "--header-timeout-ms", values.header_timeout,
-                "for a request head, from its first octet");
-    add_timeout(app, "--idle-timeout-ms", values.idle_timeout, "between requests");
-    add_timeout(app, "--send-timeout-ms", values.send_timeout, "without progress of a response");
-    add_timeout(app, "--drain-timeout-ms", values.drain_timeout,
-                "for responses in flight at SIGTERM");
+    examples::add_timeout(app, "--recheck-ms", values.recheck,
+                          "for which a look at a file is believed; 0: each request looks", 0);
+    examples::add_timeout(app, "--header-timeout-ms", values.header_timeout,
+                          "for a request head, from its first octet");
+    examples::add_timeout(app, "--idle-timeout-ms", values.idle_timeout, "between requests");
+    examples::add_timeout(app, "--send-timeout-ms", values.send_timeout,
+                          "without progress of a response");
+    examples::add_timeout(app, "--drain-timeout-ms", values.drain_timeout,
+                          "for responses in flight at SIGTERM");
 }
 
 int complain(std::string_view what) {

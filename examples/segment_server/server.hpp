@@ -20,7 +20,8 @@
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/unique_fd.hpp>
 
-#include <segment_server/net/address.hpp>
+#include <common/address.hpp>
+
 #include <segment_server/net/event_loop.hpp>
 #include <segment_server/net/socket_options.hpp>
 #include <segment_server/options.hpp>
@@ -44,20 +45,21 @@ inline sigset_t take_signals() noexcept {
 /// Opens a listener for each thread, all at the same port.
 [[nodiscard]] inline std::expected<std::vector<zcpool::sys::unique_fd>, std::string> open_listeners(
     const options& values) {
-    auto where = parse_address(values.listen);
+    auto where =
+        examples::parse_address("--listen", values.listen, examples::address_use::to_listen);
     if (!where) {
         return std::unexpected{where.error()};
     }
     const socket_options accepted{values.congestion, values.send_timeout};
     std::vector<zcpool::sys::unique_fd> listeners;
     for (unsigned i = 0; i < values.threads; ++i) {
-        auto listener = listen_at(*where);
+        auto listener = examples::listen_at(*where);
         if (!listener) {
             return std::unexpected{fmt::format("--listen {}: {}; choose another port, or 0 for any",
                                                values.listen, listener.error().message())};
         }
         accepted.apply(listener->get());
-        *where = bound_address(listener->get());
+        *where = examples::bound_address(listener->get());
         listeners.push_back(std::move(*listener));
     }
     return listeners;
@@ -75,7 +77,7 @@ int serve(const options& values, std::vector<zcpool::sys::unique_fd> listeners,
                              values.send_timeout};
     const sigset_t ending = take_signals();
 
-    const std::string address = to_string(bound_address(listeners.front().get()));
+    const std::string address = to_string(examples::bound_address(listeners.front().get()));
     std::deque<origin_type> origins;
     std::deque<event_loop<origin_type, Poller>> loops;
     for (std::size_t i = 0; i < listeners.size(); ++i) {

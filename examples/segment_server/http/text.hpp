@@ -4,18 +4,19 @@
 // The few operations on octets that HTTP needs. Locales have no say here, so <cctype> is not used.
 
 #include <cstddef>
-#include <cstdint>
-#include <optional>
 #include <string_view>
 
+#include <common/number.hpp>
+
 namespace segment_server {
+
+using examples::is_digit;
+using examples::saturating_number;
 
 /// A letter in lower case; any other octet as it is.
 [[nodiscard]] constexpr char to_lower(char c) noexcept {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
 }
-
-[[nodiscard]] constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 [[nodiscard]] constexpr bool is_alpha(char c) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -42,27 +43,6 @@ namespace segment_server {
         return {};
     }
     return text.substr(first, text.find_last_not_of(white) - first + 1);
-}
-
-/// Reads decimal digits and nothing else. A number that does not fit becomes the largest there is:
-/// what HTTP compares with a length does not care by how much it is too large.
-///
-/// Returns: nothing when the text is empty or has any other character.
-[[nodiscard]] constexpr std::optional<std::uint64_t> saturating_number(
-    std::string_view text) noexcept {
-    if (text.empty()) {
-        return std::nullopt;
-    }
-    std::uint64_t value = 0;
-    bool saturated = false;
-    for (const char c : text) {
-        if (!is_digit(c)) {
-            return std::nullopt;
-        }
-        saturated = saturated || __builtin_mul_overflow(value, std::uint64_t{10}, &value) ||
-                    __builtin_add_overflow(value, static_cast<std::uint64_t>(c - '0'), &value);
-    }
-    return saturated ? UINT64_MAX : value;
 }
 
 }  // namespace segment_server

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <segment_server/net/address.hpp>
+#include <common/address.hpp>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -12,17 +12,21 @@
 
 #include <fmt/format.h>
 
-#include <segment_server/http/text.hpp>
+#include <common/number.hpp>
 
-namespace segment_server {
+namespace examples {
 
-std::expected<address, std::string> parse_address(std::string_view text) {
+std::expected<address, std::string> parse_address(std::string_view option, std::string_view text,
+                                                  address_use use) {
     const auto colon = text.rfind(':');
     const auto port =
         colon == std::string_view::npos ? std::nullopt : saturating_number(text.substr(colon + 1));
-    if (!port || *port > 65535) {
-        return std::unexpected{fmt::format(
-            "--listen {}: no HOST:PORT with a port from 0 to 65535; write 127.0.0.1:8080", text)};
+    const bool connects = use == address_use::to_connect;
+    const unsigned least = connects ? 1 : 0;
+    if (!port || *port < least || *port > 65535 || (connects && colon == 0)) {
+        return std::unexpected{
+            fmt::format("{} {}: no HOST:PORT with a port from {} to 65535; write 127.0.0.1:8080",
+                        option, text, least)};
     }
     std::string host{text.substr(0, colon)};
     if (host.empty()) {
@@ -32,12 +36,13 @@ std::expected<address, std::string> parse_address(std::string_view text) {
     }
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    hints.ai_flags = AI_NUMERICSERV | (connects ? 0 : AI_PASSIVE);
     addrinfo* found = nullptr;
     const int error = ::getaddrinfo(host.c_str(), std::to_string(*port).c_str(), &hints, &found);
     if (error != 0) {
-        return std::unexpected{fmt::format("--listen {}: {}; give an address of this machine", text,
-                                           ::gai_strerror(error))};
+        return std::unexpected{fmt::format(
+            "{} {}: {}; give {}", option, text, ::gai_strerror(error),
+            connects ? "an address, or a name that resolves" : "an address of this machine")};
     }
     address result;
     result.length = found->ai_addrlen;
@@ -77,4 +82,4 @@ std::string to_string(const address& where) {
     return fmt::format("{}{}{}:{}", is_v6 ? "[" : "", host.data(), is_v6 ? "]" : "", port.data());
 }
 
-}  // namespace segment_server
+}  // namespace examples

@@ -3,6 +3,7 @@
 
 // HOST:PORT as people write it, and sockets that listen there.
 
+#include <expected>
 #include <string>
 #include <string_view>
 
@@ -11,18 +12,25 @@
 
 #include <sys/socket.h>
 
-namespace segment_server {
+namespace examples {
 
-/// An address that can be bound.
+/// What an address is for.
+enum class address_use { to_listen, to_connect };
+
+/// An address that can be bound, or connected to.
 struct address {
     sockaddr_storage storage{};
     socklen_t length = 0;
 };
 
-/// Reads "HOST:PORT", "[IPV6]:PORT" or ":PORT" (all of IPv4), and asks the resolver for names.
+/// Reads "HOST:PORT" or "[IPV6]:PORT", and to listen ":PORT" (all of IPv4), and asks the resolver
+/// for names.
 ///
+/// `option`: whose value the text is.
 /// Returns: the address, or in words what is wrong with the text.
-[[nodiscard]] std::expected<address, std::string> parse_address(std::string_view text);
+[[nodiscard]] std::expected<address, std::string> parse_address(std::string_view option,
+                                                                std::string_view text,
+                                                                address_use use);
 
 /// Opens a non-blocking socket that listens there together with others of this process
 /// (SO_REUSEPORT).
@@ -36,4 +44,4 @@ struct address {
 /// The address as parse_address() reads it.
 [[nodiscard]] std::string to_string(const address& where);
 
-}  // namespace segment_server
+}  // namespace examples
