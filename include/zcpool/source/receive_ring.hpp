@@ -114,8 +114,10 @@ public:
             return;
         }
         const auto name = reinterpret_cast<std::uintptr_t>(line.get());
-        if (line->is_abandoned) {
-            ring_->disarm(name);  // not handed over yet: its descriptor may soon be another's
+        // One that is not handed over yet must not be: its descriptor may soon be another's.
+        if (line->is_abandoned && ring_->disarm(name, name)) {
+            line->is_cancelled = true;
+            return submit();
         }
         if (io_uring_sqe* const request = ring_->next_request(); request != nullptr) {
             ::io_uring_prep_cancel64(request, name, 0);
