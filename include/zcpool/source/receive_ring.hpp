@@ -17,6 +17,7 @@
 #include <zcpool/base/align.hpp>
 #include <zcpool/base/errc.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/chain/slice.hpp>
 #include <zcpool/pool/pool.hpp>
 #include <zcpool/source/provided_slots.hpp>
 #include <zcpool/source/receive_line.hpp>
@@ -202,7 +203,11 @@ private:
         if ((flags & IORING_CQE_F_BUFFER) != 0) {
             const auto slot = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
             const bool is_wanted = result > 0 && !line->is_abandoned;
-            line->keep(slots_.take(slot, is_wanted ? static_cast<std::size_t>(result) : 0));
+            slice came = slots_.take(slot, is_wanted ? static_cast<std::size_t>(result) : 0);
+            if (is_wanted && came.empty()) {  // a slot that the kernel was not given
+                line->error = std::error_code{EIO, std::system_category()};
+            }
+            line->keep(std::move(came));
         }
         if (is_last) {
             --in_flight_;
@@ -224,7 +229,7 @@ private:
                 return;  // which is left to the next pull, so that this cannot go in circles
             case ECANCELED:
             case EINTR: break;
-            case EINVAL:
+            case EINVAL:  // of a kernel before Linux 6.0, once
                 if (std::exchange(is_multishot_, false)) {
                     break;
                 }

@@ -39,8 +39,8 @@ struct stats {
     std::uint64_t exhausted = 0;  ///< times that the pool had no slot
 };
 
-/// What came and was not taken yet, and how things stand. Base of the sources that fill pool
-/// memory; use those.
+/// What came and was not taken yet, and how things stand. Base of sources that keep both
+/// themselves; use those.
 class inbox {
 public:
     /// Bytes that came and were not taken yet.
