@@ -46,7 +46,7 @@ void describe(CLI::App& app, options& values) {
     examples::add_timeout(app, "--connect-timeout-ms", values.connect_timeout,
                           "for the connection to --to");
     examples::add_timeout(app, "--stats", values.statistics_every,
-                          "between lines of statistics; 0: on SIGUSR1 and at the end only");
+                          "between lines of statistics; 0: on SIGUSR1 and at the end only", 0);
 }
 
 int complain(std::string_view what) {
