@@ -46,10 +46,7 @@ struct surroundings {
 class passing {
 public:
     passing(int from, int to, surroundings& around) noexcept
-        : between_(from, to,
-                   {.most_a_pull = around.direction_bytes,
-                    .pipes = &around.pipes,
-                    .pipe_bytes = around.direction_bytes}) {}
+        : between_(from, to, {.most_a_pull = around.direction_bytes, .pipes = &around.pipes}) {}
 
     fate move() noexcept {
         switch (between_.pull()) {

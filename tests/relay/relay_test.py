@@ -174,23 +174,38 @@ class Relaying(unittest.TestCase):
     def test_a_pool_that_is_too_small_makes_them_wait_and_no_more(self):
         options = ["--inspect", "--pool-bytes", "1MiB", "--connection-bytes", "1MiB"]
         with Peer(receive_buffer=16 * KIB) as peer, Relay(peer.address, *options) as relay:
+            # Each that is blocked has a slot at least, and there are 46 in all.
             pairs = []
-            for _ in range(10):
+            for _ in range(60):
                 client = relay.connect()
                 pairs.append((client, peer.accept()))
-            sent = []
-            for client, _ in pairs:
-                sent.append(fill(client))
+            sent = [b""] * len(pairs)
+
+            def fill_one(index):
+                sent[index] = fill(pairs[index][0])
+
+            filling = [in_background(fill_one, index) for index in range(len(pairs))]
+            for each in filling:
+                each.join()
             said = relay.statistics()
             self.assertGreater(said["waits"], 0)
             # It waits without running in circles.
             time.sleep(0.5)
             self.assertLess(relay.statistics()["waits"] - said["waits"], 1000)
-            for (client, other), what in zip(pairs, sent):
+            # All at once: those who wait need the slots of those who are blocked.
+            arrived = []
+
+            def read_one(index):
+                client, other = pairs[index]
                 client.shutdown(socket.SHUT_WR)
-                self.assertTrue(read_to_end(other) == what)
+                arrived.append(read_to_end(other) == sent[index])
                 other.close()
                 client.close()
+
+            reading = [in_background(read_one, index) for index in range(len(pairs))]
+            for each in reading:
+                each.join()
+            self.assertEqual(arrived, [True] * len(pairs))
             self.assertEqual(relay.stop()["bytes_lost"], 0)
 
     def test_silence_is_ended(self):

@@ -252,6 +252,28 @@ TEST_CASE("uring: an application that does not take has so many slots and no mor
     CHECK(full > 3);
 }
 
+TEST_CASE("uring: what comes in drops stops at so many slots, too, and comes when they are taken",
+          "[source]") {
+    const auto pool = make_pool({.slots = {64, 1}});
+    RING_OR_SKIP(ring, pool, .buffers = 8, .buffer_bytes = 4_KiB)
+    connection link = unix_pair();
+    source::uring in{link.ours.get(), *ring, {.most_slots = 5}};
+    REQUIRE(in.pull() == state::blocked);
+    std::vector<std::byte> sent;
+    for (std::uint64_t i = 0; i < 40; ++i) {
+        const auto drop = pattern(10, i);
+        send_all(link.peer.get(), drop);
+        sent.insert(sent.end(), drop.begin(), drop.end());
+        pollfd readable{ring->fd(), POLLIN, 0};
+        static_cast<void>(::poll(&readable, 1, i < 6 ? 1'000 : 1));
+        ring->reap();
+        CHECK(slots_in_use(pool) <= 8 + 5 + 1);
+    }
+    CHECK(in.available() >= 50);
+    link.peer.reset();
+    CHECK(drain(in, *ring) == sent);
+}
+
 TEST_CASE("uring: a source that is full does not keep the others from theirs", "[source]") {
     const auto pool = make_pool({.slots = {16, 1}});
     RING_OR_SKIP(ring, pool, .buffers = 4, .buffer_bytes = 4_KiB)
