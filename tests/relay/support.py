@@ -92,7 +92,11 @@ class Relay:
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.settimeout(timeout * PATIENCE)
-        client.connect(self.address)
+        try:
+            client.connect(self.address)
+        except OSError:
+            client.close()
+            raise
         return client
 
     def resident_bytes(self):
