@@ -10,8 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <utility>
 
+#include <zcpool/base/intrusive_ref.hpp>
 #include <zcpool/chain/chain.hpp>
 
 namespace zcpool::sink {
@@ -35,40 +35,7 @@ struct ring_line {
     std::array<iovec, parts_a_request> parts{};
 };
 
-/// A counted reference to a line; of one thread.
-class ring_line_ref {
-public:
-    ring_line_ref() noexcept = default;
-    /// Takes over the count that a new line begins with.
-    explicit ring_line_ref(ring_line* first) noexcept : line_(first) {}
-    ring_line_ref(ring_line_ref&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {}
-    ring_line_ref& operator=(ring_line_ref&& other) noexcept {
-        if (this != &other) {
-            drop();
-            line_ = std::exchange(other.line_, nullptr);
-        }
-        return *this;
-    }
-    ~ring_line_ref() { drop(); }
-
-    /// Expects: not empty.
-    [[nodiscard]] ring_line_ref share() const noexcept {
-        ++line_->holders;
-        return ring_line_ref{line_};
-    }
-    /// Gives up the reference without dropping it.
-    [[nodiscard]] ring_line* release() noexcept { return std::exchange(line_, nullptr); }
-    [[nodiscard]] ring_line* operator->() const noexcept { return line_; }
-    [[nodiscard]] explicit operator bool() const noexcept { return line_ != nullptr; }
-
-private:
-    void drop() noexcept {
-        if (line_ != nullptr && --line_->holders == 0) {
-            delete line_;
-        }
-        line_ = nullptr;
-    }
-    ring_line* line_ = nullptr;
-};
+/// A counted reference to a line.
+using ring_line_ref = intrusive_ref<ring_line>;
 
 }  // namespace zcpool::sink

@@ -136,7 +136,7 @@ public:
     ///
     /// Errors: `out_of_memory`; EAGAIN when the kernel takes no request now.
     [[nodiscard]] result<void> send(const send_order& order, sent what) noexcept {
-        ring_line* const line = what.line.operator->();
+        ring_line* const line = what.line.get();
         io_uring_sqe* const place = ring_->next_request();
         if (place == nullptr) {
             return fail(std::error_code{EAGAIN, std::system_category()});

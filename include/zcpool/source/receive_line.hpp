@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <zcpool/base/errc.hpp>
+#include <zcpool/base/intrusive_ref.hpp>
 #include <zcpool/chain/chain.hpp>
 #include <zcpool/chain/slice.hpp>
 
@@ -53,45 +54,7 @@ struct receive_line {
     }
 };
 
-/// A counted reference to a line; of one thread.
-class receive_line_ref {
-public:
-    receive_line_ref() noexcept = default;
-    /// Takes over a count: the one that a new line begins with, or one that was released.
-    explicit receive_line_ref(receive_line* counted) noexcept : line_(counted) {}
-    receive_line_ref(receive_line_ref&& other) noexcept
-        : line_(std::exchange(other.line_, nullptr)) {}
-    receive_line_ref& operator=(receive_line_ref&& other) noexcept {
-        if (this != &other) {
-            drop();
-            line_ = std::exchange(other.line_, nullptr);
-        }
-        return *this;
-    }
-    ~receive_line_ref() { drop(); }
-
-    /// A further reference to a line that has one.
-    [[nodiscard]] static receive_line_ref to(receive_line* line) noexcept {
-        ++line->holders;
-        return receive_line_ref{line};
-    }
-    /// Expects: not empty.
-    [[nodiscard]] receive_line_ref share() const noexcept { return to(line_); }
-    /// Gives up the reference without dropping it.
-    [[nodiscard]] receive_line* release() noexcept { return std::exchange(line_, nullptr); }
-    [[nodiscard]] receive_line* get() const noexcept { return line_; }
-    [[nodiscard]] receive_line* operator->() const noexcept { return line_; }
-    [[nodiscard]] receive_line& operator*() const noexcept { return *line_; }
-    [[nodiscard]] explicit operator bool() const noexcept { return line_ != nullptr; }
-
-private:
-    void drop() noexcept {
-        if (line_ != nullptr && --line_->holders == 0) {
-            delete line_;
-        }
-        line_ = nullptr;
-    }
-    receive_line* line_ = nullptr;
-};
+/// A counted reference to a line.
+using receive_line_ref = intrusive_ref<receive_line>;
 
 }  // namespace zcpool::source
