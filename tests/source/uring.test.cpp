@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -325,6 +326,83 @@ TEST_CASE("uring: one that ends with a request in flight leaves nothing behind",
         CHECK(ring->with_kernel() == 4);
         CHECK(slots_in_use(pool) == 4);
     }
+}
+
+TEST_CASE("uring: taking alone goes on with a source that was full", "[source]") {
+    const auto pool = make_pool({.slots = {32, 1}});
+    RING_OR_SKIP(ring, pool, .buffers = 4, .buffer_bytes = 4_KiB)
+    connection link = unix_pair();
+    source::uring in{link.ours.get(), *ring, {.most_slots = 4}};
+    const auto sent = pattern(100'000, 1);
+    std::thread peer{[&] { send_all(link.peer.get(), sent); }};
+    while (settle_in(in, *ring) != state::full) {
+    }
+    for (int i = 0; i < 1'000 && ring->in_flight() != 0; ++i) {  // the kernel has heard of it
+        ::usleep(1'000);
+        ring->reap();
+    }
+    REQUIRE(ring->in_flight() == 0);
+    std::vector<std::byte> got = flatten(in.take());
+    pollfd readable{ring->fd(), POLLIN, 0};
+    CHECK(::poll(&readable, 1, 10'000) == 1);
+    while (got.size() < sent.size()) {
+        static_cast<void>(settle_in(in, *ring));
+        const auto part = flatten(in.take());
+        got.insert(got.end(), part.begin(), part.end());
+    }
+    peer.join();
+    CHECK(got == sent);
+}
+
+TEST_CASE("uring: the ring announces a source once, and not what a pull has told of", "[source]") {
+    const auto pool = make_pool({.slots = {8, 1}});
+    RING_OR_SKIP(ring, pool, .buffers = 4, .buffer_bytes = 4_KiB)
+    connection link = unix_pair();
+    source::uring in{link.ours.get(), *ring};
+    in.set_owner(&in);
+    int told = 0;
+    const auto listen = [&](void* owner) { told += owner == &in ? 1 : 100; };
+    CHECK(in.pull() == state::blocked);
+    send_all(link.peer.get(), pattern(100, 1));
+    for (int i = 0; i < 10'000 && told == 0; ++i) {
+        ::usleep(1'000);
+        ring->reap();
+        ring->announce(listen);
+    }
+    ring->announce(listen);
+    CHECK(told == 1);
+    send_all(link.peer.get(), pattern(100, 2));
+    REQUIRE(settle_in(in, *ring) == state::data);
+    ring->announce(listen);
+    CHECK(told == 1);
+}
+
+TEST_CASE("uring: a request that the kernel did not take reads from nobody when its source is gone",
+          "[source]") {
+    const auto pool = make_pool({.slots = {8, 1}});
+    RING_OR_SKIP(ring, pool, .buffers = 4, .buffer_bytes = 4_KiB)
+    connection link = unix_pair();
+    connection other = unix_pair();
+    // In place of the ring's descriptor something that is no ring: io_uring_enter fails.
+    const unique_fd kept{::dup(ring->fd())};
+    const unique_fd no_ring{::memfd_create("zcpool-test-no-ring", MFD_CLOEXEC)};
+    REQUIRE(::dup2(no_ring.get(), ring->fd()) == ring->fd());
+    {
+        source::uring in{link.ours.get(), *ring};
+        CHECK(in.pull() == state::blocked);
+    }
+    REQUIRE(::dup2(kept.get(), ring->fd()) == ring->fd());
+    send_all(other.peer.get(), pattern(100, 1));
+    REQUIRE(::dup2(other.ours.get(), link.ours.get()) == link.ours.get());
+    connection next = unix_pair();
+    source::uring in{next.ours.get(), *ring};  // whose request takes the others with it
+    CHECK(in.pull() == state::blocked);
+    for (int i = 0; i < 1'000 && ring->in_flight() != 1; ++i) {
+        ::usleep(1'000);
+        ring->reap();
+    }
+    CHECK(ring->in_flight() == 1);
+    CHECK(read_exactly(other.ours.get(), 100) == pattern(100, 1));
 }
 
 TEST_CASE("uring: a peer that resets the connection fails it, behind what had come", "[source]") {
