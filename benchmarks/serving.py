@@ -260,8 +260,9 @@ def peers(root, folder):
 def servers(build, root, folder, has_cubic):
     program = build / "examples" / "segment_server" / "segment_server"
     # A look at a file is believed for a second: nginx believes it for a minute (open_file_cache).
+    # The files fit into the pool, so that arenas lose nothing.
     common = [program, "--root", root, "--listen", "127.0.0.1:0", "--threads", "1",
-              "--pool-bytes", "268435456", "--recheck-ms", "1000"]
+              "--pool-bytes", "268435456", "--recheck-ms", "1000", "--arenas", "auto"]
     if demo.has_congestion_control("cubic"):
         common += ["--congestion", "cubic"]
     made = [Server(NAIVE, [*common, "--mode", "naive"])]

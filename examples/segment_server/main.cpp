@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // segment_server: an HTTP/1.1 origin for HLS and DASH that serves segments out of a pool.
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <deque>
 #include <memory>
@@ -232,7 +234,13 @@ int serve_from_pool(frame& parts, loop_rings& rings) {
         register_pool(parts, *makers, *pool);
     }
 #endif
-    segment_store store{parts.root, *pool, parts.values.recheck};
+    // A head for each 256 KiB of files; further ones are copied.
+    const auto heads = static_cast<std::uint32_t>(
+        std::clamp<std::size_t>(parts.values.pool_bytes >> 18, 512, 1U << 20));
+    const auto texts = make_text_pool(pool->report().lending, heads, parts.values.send_timeout);
+    segment_store store{parts.root, *pool,
+                        texts ? std::optional<zcpool::pool_view>{*texts} : std::nullopt,
+                        parts.values.recheck};
     parts.report.pool = *pool;
     parts.report.cache = &store.cache();
     return serve_in_loops(parts, rings, [&](std::size_t i) {

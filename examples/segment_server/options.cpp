@@ -111,11 +111,11 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
         ->transform(CLI::CheckedTransformer(policies).description("{none,best_effort,required}"))
         ->default_str("best_effort");
     app.add_option("--arenas", values.arenas,
-                   "huge pages for a sink that lends: auto takes them where they are to be had and "
-                   "the pool has 64 MiB")
+                   "huge pages for a sink that lends, renewed whole: for files that fit into the "
+                   "pool; auto takes them where they are to be had and the pool has 64 MiB")
         ->transform(
             CLI::CheckedTransformer(arenas).description("{auto,never,anonymous,memfd,hugetlb}"))
-        ->default_str("auto");
+        ->default_str("never");
     app.add_option("--threads", values.threads, "event loops")
         ->check(examples::whole_number("--threads", 1, 256, threads_remedy))
         ->capture_default_str();

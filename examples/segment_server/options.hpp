@@ -36,7 +36,7 @@ struct options {
     serving_mode mode = serving_mode::pool;
     std::size_t pool_bytes = std::size_t{256} << 20;
     zcpool::lock_policy locking = zcpool::lock_policy::best_effort;
-    arena_wish arenas = arena_wish::automatic;
+    arena_wish arenas = arena_wish::never;
     unsigned threads = 1;
     std::size_t max_connections = 4096;  ///< of all threads together
     std::string congestion;              ///< empty: what the system chose

@@ -18,16 +18,14 @@ namespace segment_server {
     return zcpool::slice::adopt(std::move(text));
 }
 
-/// Likewise, but in a slot of a pool that lends by the arena, where there is one left: there a sink
-/// may send it together with what follows, by reference.
+/// Likewise, but in a slot of a pool, where there is one left. In an arena a sink may send it
+/// together with what follows, by reference.
 [[nodiscard]] inline zcpool::result<zcpool::slice> place_text(zcpool::pool_view pool,
                                                               std::string text) {
-    if (pool.report().lending == zcpool::lending::arena) {
-        if (auto room = pool.try_acquire(text.size())) {
-            std::memcpy(room.space().data(), text.data(), text.size());
-            room.commit(text.size());
-            return std::move(room).freeze();
-        }
+    if (auto room = pool.try_acquire(text.size())) {
+        std::memcpy(room.space().data(), text.data(), text.size());
+        room.commit(text.size());
+        return std::move(room).freeze();
     }
     return adopt_text(std::move(text));
 }

@@ -67,7 +67,8 @@ public:
           report_(report),
           new_sink_(std::move(new_sink)),
           not_modified_(must_adopt(not_modified_line)),
-          date_pool_(make_date_pool(store.pool().report().lending)) {
+          dates_(make_text_pool(store.pool().report().lending, date_slots,
+                                std::chrono::milliseconds{0})) {
         for (const auto& row : status_table) {
             plain_[index_of(row.value)] = adopt(make_plain_answer(row.value));
         }
@@ -100,8 +101,7 @@ public:
     /// Tells the time, once a turn of the event loop.
     void set_date(std::time_t now) {
         if (end_.update(now)) {
-            if (auto fresh =
-                    date_pool_ ? place_text(*date_pool_, end_.text()) : adopt_text(end_.text())) {
+            if (auto fresh = dates_ ? place_text(*dates_, end_.text()) : adopt_text(end_.text())) {
                 end_slice_ = std::move(*fresh);
             }
         }
@@ -110,22 +110,8 @@ public:
     [[nodiscard]] worker_counters& counters() noexcept { return counters_; }
 
 private:
-    /// A slot each second, of two arenas of its own: among heads of files, which stay for long,
-    /// they would keep theirs from being renewed.
-    using date_pool = zcpool::pool<zcpool::size_classes<zcpool::operator""_KiB(4)>>;
-
-    [[nodiscard]] static std::optional<date_pool> make_date_pool(zcpool::lending lending) {
-        if (lending == zcpool::lending::arena) {
-            constexpr std::uint32_t slots_of_two_arenas = 1024;
-            auto made = date_pool::create({.slots = {slots_of_two_arenas},
-                                           .lending = lending,
-                                           .lent_settle_time = std::chrono::milliseconds{0}});
-            if (made) {
-                return std::move(*made);
-            }
-        }
-        return std::nullopt;
-    }
+    // A slot each second, of two arenas: one is renewed while the other is in use.
+    static constexpr std::uint32_t date_slots = 1024;
 
     struct plain_slices {
         zcpool::slice head;
@@ -243,7 +229,7 @@ private:
     std::array<plain_slices, status_count> plain_;
     head_end end_;
     zcpool::slice end_slice_;
-    std::optional<date_pool> date_pool_;  ///< where the store's pool has arenas, too
+    std::optional<text_pool> dates_;
 };
 
 }  // namespace segment_server

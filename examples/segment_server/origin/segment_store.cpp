@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -72,9 +73,9 @@ zcpool::result<bool> fill(zcpool::buffer& into, int file, std::uint64_t offset,
     return true;
 }
 
-zcpool::result<cached_file_ptr> describe(zcpool::pool_view pool, std::string_view path,
-                                         const file_version& version, bool settled,
-                                         zcpool::chain body) {
+zcpool::result<cached_file_ptr> describe(std::optional<zcpool::pool_view> texts,
+                                         std::string_view path, const file_version& version,
+                                         bool settled, zcpool::chain body) {
     auto file = std::make_shared<cached_file>();
     file->version = version;
     file->settled = settled;
@@ -86,7 +87,7 @@ zcpool::result<cached_file_ptr> describe(zcpool::pool_view pool, std::string_vie
     head += content_fields(path);
     file->validators_at = head.size();
     head += validator_fields(path, version, file->etag);
-    auto placed = place_text(pool, std::move(head));
+    auto placed = texts ? place_text(*texts, std::move(head)) : adopt_text(std::move(head));
     if (!placed) {
         return std::unexpected{placed.error()};
     }
@@ -99,6 +100,19 @@ bool is_fresh(const cached_file_ptr& file, const file_version& version) noexcept
 }
 
 }  // namespace
+
+std::optional<text_pool> make_text_pool(zcpool::lending lending, std::uint32_t slots,
+                                        std::chrono::milliseconds settle_time) {
+    if (lending != zcpool::lending::arena) {
+        return std::nullopt;
+    }
+    auto made =
+        text_pool::create({.slots = {slots}, .lending = lending, .lent_settle_time = settle_time});
+    if (!made || made->report().lending != lending) {
+        return std::nullopt;
+    }
+    return std::move(*made);
+}
 
 zcpool::pool_options divide(std::size_t pool_bytes) noexcept {
     constexpr std::array<std::size_t, segment_classes::count> permille{40, 60, 250, 300, 350};
@@ -188,7 +202,7 @@ zcpool::result<cached_file_ptr> segment_store::try_to_read(const target_path& pa
     if (!after || *after != *before) {
         return failed_with(EBUSY);
     }
-    return describe(pool_, path.path(), *before, is_settled(*before, now), std::move(*body));
+    return describe(texts_, path.path(), *before, is_settled(*before, now), std::move(*body));
 }
 
 zcpool::result<zcpool::chain> segment_store::read_body(int file, std::uint64_t size) {

@@ -6,7 +6,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 #include <zcpool/base/align.hpp>
@@ -30,6 +32,14 @@ using segment_classes =
 using segment_pool =
     zcpool::pool<segment_classes, zcpool::pool_policy{.spill = zcpool::spill_policy::next_class}>;
 
+/// For texts that leave with a body by reference. Apart from the bodies: a text that stays would
+/// keep an arena of theirs from being renewed.
+using text_pool = zcpool::pool<zcpool::size_classes<zcpool::operator""_KiB(4)>>;
+
+/// A pool of texts in arenas; nothing where `lending` is otherwise, or there are no huge pages.
+[[nodiscard]] std::optional<text_pool> make_text_pool(zcpool::lending lending, std::uint32_t slots,
+                                                      std::chrono::milliseconds settle_time);
+
 /// How many slots each class has in a pool of so many bytes: most bytes where segments are.
 [[nodiscard]] zcpool::pool_options divide(std::size_t pool_bytes) noexcept;
 
@@ -39,10 +49,12 @@ using segment_pool =
 /// are read one after the other, so that two threads never hold half of the pool each.
 class segment_store {
 public:
+    /// `texts`: where heads lie while there is room, or nothing: on the heap.
     /// `recheck`: how long a look at a file is believed; 0: not at all.
     segment_store(const root_directory& root, zcpool::pool_view pool,
+                  std::optional<zcpool::pool_view> texts,
                   std::chrono::milliseconds recheck) noexcept
-        : root_(root), pool_(pool), recheck_(recheck) {}
+        : root_(root), pool_(pool), texts_(texts), recheck_(recheck) {}
 
     /// The present version of a file, or, where a look is believed for a while, what it was then.
     ///
@@ -64,6 +76,7 @@ private:
 
     const root_directory& root_;
     zcpool::pool_view pool_;
+    std::optional<zcpool::pool_view> texts_;
     std::chrono::milliseconds recheck_;
     segment_cache cache_;
     std::mutex loading_;
