@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE(
     "lifetime: however a connection ends, what was in flight is not used again too early",
     "[sink][.zerocopy]", sink::write, LENDING_SINKS, lending_zerocopy) {
     const auto pool = make_pool(lending_options(1, 256));
-    const auto times = static_cast<int>(scaled(100));
+    const auto times = static_cast<int>(scaled(50));
     for (const ending how : all_endings) {
         CAPTURE(static_cast<int>(how));
         CHECK(endings_changed<TestType>(pool, how, times, wait_for_lingering) == 0);

@@ -415,7 +415,7 @@ TEST_CASE("uring: messages of all sizes to sleepy readers arrive as they were se
     using two_slots = zcpool::pool<zcpool::size_classes<1_MiB>>;
     for (const bool registered : {false, true}) {
         if (const auto pool = pool_of_ring<two_slots>({.slots = {2}}, registered)) {
-            CHECK(wrong_messages<patient_uring>(*pool, tcp_pair, scaled(10'000), run_seed()) == 0);
+            CHECK(wrong_messages<patient_uring>(*pool, tcp_pair, scaled(5'000), run_seed()) == 0);
         }
     }
 }
@@ -429,7 +429,7 @@ TEST_CASE("uring: between two network namespaces messages arrive as they were se
     using two_slots = zcpool::pool<zcpool::size_classes<1_MiB>>;
     for (const bool registered : {false, true}) {
         if (const auto pool = pool_of_ring<two_slots>({.slots = {2}}, registered)) {
-            CHECK(wrong_messages<patient_uring>(*pool, veth_pair, scaled(10'000), run_seed()) == 0);
+            CHECK(wrong_messages<patient_uring>(*pool, veth_pair, scaled(5'000), run_seed()) == 0);
         }
     }
 }
@@ -437,7 +437,7 @@ TEST_CASE("uring: between two network namespaces messages arrive as they were se
 TEST_CASE("uring: however a connection ends, what was in flight is not used again too early",
           "[sink][.zerocopy]") {
     NEED_RING();
-    const auto times = static_cast<int>(scaled(100));
+    const auto times = static_cast<int>(scaled(50));
     for (const bool registered : {false, true}) {
         const auto pool = pool_of_ring<small_pool>({.slots = {1, 256}}, registered);
         for (const ending how : all_endings) {
