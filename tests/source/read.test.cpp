@@ -26,14 +26,6 @@ namespace source = zcpool::source;
 
 std::error_code system_error(int code) { return {code, std::system_category()}; }
 
-void send_all(int fd, std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t sent = ::write(fd, bytes.data(), bytes.size());
-        REQUIRE(sent > 0);
-        bytes = bytes.subspan(static_cast<std::size_t>(sent));
-    }
-}
-
 /// Adds what a source has to the end of a row of bytes.
 void append(std::vector<std::byte>& all, source::read& in) {
     const auto part = flatten(in.take());

@@ -28,14 +28,6 @@ using source::state;
 
 std::error_code system_error(int code) { return {code, std::system_category()}; }
 
-void send_all(int fd, std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        REQUIRE(sent > 0);
-        bytes = bytes.subspan(static_cast<std::size_t>(sent));
-    }
-}
-
 /// Waits for what it waits for, ten seconds at most.
 bool wait_for(const source::splice& between, int from, int to) {
     const bool reads = between.interest() == source::interest::readable;

@@ -31,14 +31,6 @@ using source::state;
 
 std::error_code system_error(int code) { return {code, std::system_category()}; }
 
-void send_all(int fd, std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        REQUIRE(sent > 0);
-        bytes = bytes.subspan(static_cast<std::size_t>(sent));
-    }
-}
-
 /// Pulls until it says something else than that it waits for the ring; ten seconds at most.
 state settle_in(source::uring& in, const source::receive_ring& ring) {
     state last = in.pull();

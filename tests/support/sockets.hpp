@@ -113,6 +113,24 @@ inline std::vector<std::byte> read_exactly(int fd, std::size_t count) {
     return bytes;
 }
 
+/// Sends all bytes to a socket or a pipe, from any thread: where that fails, who reads them finds
+/// out.
+inline void send_all(int fd, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (sent < 0 && errno == ENOTSOCK) {
+            sent = ::write(fd, bytes.data(), bytes.size());
+        }
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent <= 0) {
+            break;
+        }
+        bytes = bytes.subspan(static_cast<std::size_t>(sent));
+    }
+}
+
 /// TCP segments with data that left a socket so far. Loopback carries 65,483 bytes in one.
 inline unsigned data_segments_sent(int socket) {
     // <netinet/tcp.h> has an older tcp_info, and <linux/tcp.h> cannot be included beside it:
