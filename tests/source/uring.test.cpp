@@ -369,6 +369,27 @@ TEST_CASE("uring: the ring announces a source once, and not what a pull has told
     CHECK(told == 1);
 }
 
+TEST_CASE("uring: while the kernel takes no request a source waits for its socket, and goes on",
+          "[source]") {
+    const auto pool = make_pool({.slots = {8, 1}});
+    RING_OR_SKIP(ring, pool, .buffers = 4, .buffer_bytes = 4_KiB)
+    connection link = unix_pair();
+    const unique_fd kept{::dup(ring->fd())};
+    const unique_fd no_ring{::memfd_create("zcpool-test-no-ring", MFD_CLOEXEC)};
+    REQUIRE(::dup2(no_ring.get(), ring->fd()) == ring->fd());
+    source::uring in{link.ours.get(), *ring};
+    for (int i = 0; i < 100; ++i) {  // more often than there are places for requests
+        REQUIRE(in.pull() == state::blocked);
+        REQUIRE(in.interest() == source::interest::readable);
+        REQUIRE(ring->in_flight() == 0);
+    }
+    CHECK(in.stats().calls == 0);
+    REQUIRE(::dup2(kept.get(), ring->fd()) == ring->fd());
+    send_all(link.peer.get(), pattern(100, 1));
+    CHECK(settle_in(in, *ring) == state::data);
+    CHECK(flatten(in.take()) == pattern(100, 1));
+}
+
 TEST_CASE("uring: a request that the kernel did not take reads from nobody when its source is gone",
           "[source]") {
     const auto pool = make_pool({.slots = {8, 1}});

@@ -79,20 +79,18 @@ public:
     }
 
     /// Begins to receive for a line, unless it does, or there is no slot: then it does when one is
-    /// back.
-    ///
-    /// Errors: EBUSY when the kernel takes no request.
-    [[nodiscard]] result<void> arm(const receive_line_ref& line) noexcept {
+    /// back. Where the kernel takes no request now, the line is not armed: try again.
+    void arm(const receive_line_ref& line) noexcept {
         if (line->is_armed || line->is_starved) {
-            return {};
+            return;
         }
         if (with_kernel() == 0 && refill() == 0) {
             starve(line);
-            return {};
+            return;
         }
         io_uring_sqe* const request = ring_->next_request();
         if (request == nullptr) {
-            return fail(std::error_code{EBUSY, std::system_category()});
+            return;
         }
         ::io_uring_prep_recv(request, line->fd, nullptr, 0, 0);
         if (is_multishot_) {
@@ -104,8 +102,15 @@ public:
         line->is_armed = true;
         ++line->requests;
         ++in_flight_;
-        submit();
-        return {};
+        const auto name = static_cast<std::uint64_t>(request->user_data);
+        // Left prepared, it would wait for the next request of anybody, and its descriptor might
+        // be another's by then.
+        if (!ring_->submit() && ring_->disarm(name, ignored)) {
+            line->is_armed = false;
+            --line->requests;
+            --in_flight_;
+            static_cast<void>(receive_line_ref{line.get()});  // the request's own
+        }
     }
 
     /// Asks the kernel to receive no more for a line. What came before its last completion comes
@@ -115,11 +120,6 @@ public:
             return;
         }
         const auto name = reinterpret_cast<std::uintptr_t>(line.get());
-        // One that is not handed over yet must not be: its descriptor may soon be another's.
-        if (line->is_abandoned && ring_->disarm(name, name)) {
-            line->is_cancelled = true;
-            return submit();
-        }
         if (io_uring_sqe* const request = ring_->next_request(); request != nullptr) {
             ::io_uring_prep_cancel64(request, name, 0);
             request->user_data = ignored;
@@ -145,9 +145,11 @@ public:
             const receive_line_ref line = std::move(first_starved_);
             first_starved_ = receive_line_ref{std::exchange(line->next_starved, nullptr)};
             line->is_starved = false;
-            if (line->wants_more() && !arm(line)) {
-                starve(line);
-                break;
+            if (line->wants_more()) {
+                arm(line);
+                if (!line->is_armed) {
+                    list(line);  // whoever pulls it tries again
+                }
             }
         }
         return with_kernel();
@@ -237,9 +239,7 @@ private:
             default: line->error = std::error_code{-result, std::system_category()};
         }
         if (line->wants_more()) {
-            if (auto armed = arm(line); !armed) {
-                line->error = armed.error();
-            }
+            arm(line);
         }
     }
 

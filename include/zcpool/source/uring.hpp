@@ -117,7 +117,9 @@ public:
             return source::interest::none;
         }
         switch (standing()) {
-            case state::blocked: return source::interest::completion;
+            case state::blocked:
+                // Where the kernel took no request there is nothing to complete.
+                return line_->is_armed ? source::interest::completion : source::interest::readable;
             case state::exhausted: return source::interest::slot;
             case state::data:
             case state::full:
@@ -138,9 +140,7 @@ private:
 
     void go_on() noexcept {
         if (line_->wants_more()) {
-            if (auto armed = ring_->arm(line_); !armed) {
-                line_->error = armed.error();
-            }
+            ring_->arm(line_);
         }
     }
 
