@@ -196,16 +196,7 @@ private:
     }
 
     [[nodiscard]] bool has_pipe() noexcept {
-        if (!pipe_) {
-            auto found = pipes_ != nullptr ? pipes_->take() : sized_pipe::create(pipe_bytes_);
-            if (!found) {
-                room_ = {0, found.error()};
-                return false;
-            }
-            pipe_ = std::move(*found);
-            room_ = pipe_.room;
-        }
-        return true;
+        return sys::get_pipe(pipe_, pipes_, pipe_bytes_, room_);
     }
 
     void drop_pipe() noexcept {

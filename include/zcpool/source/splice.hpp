@@ -138,7 +138,7 @@ private:
         if (has_ended_) {
             return state::ended;
         }
-        if (!has_pipe()) {
+        if (!sys::get_pipe(pipe_, options_.pipes, options_.pipe_bytes, room_)) {
             ++stats_.exhausted;
             return state::exhausted;
         }
@@ -190,20 +190,6 @@ private:
         failed_ = where;
         error_ = why;
         return state::failed;
-    }
-
-    [[nodiscard]] bool has_pipe() noexcept {
-        if (!pipe_) {
-            auto found = options_.pipes != nullptr ? options_.pipes->take()
-                                                   : sys::sized_pipe::create(options_.pipe_bytes);
-            if (!found) {
-                room_ = {0, found.error()};
-                return false;
-            }
-            pipe_ = std::move(*found);
-            room_ = pipe_.room;
-        }
-        return true;
     }
 
     /// Gives an empty pipe back; one that holds something is closed in the end.

@@ -85,4 +85,21 @@ private:
     std::array<sized_pipe, limit> kept_;
 };
 
+/// Gets a pipe where there is none: from a pool, or where that is null one of its own that should
+/// hold so many bytes. `room`: what it holds, or why there is none.
+/// Returns: whether there is one.
+inline bool get_pipe(sized_pipe& into, pipe_pool* pool, std::size_t bytes,
+                     pipe_room& room) noexcept {
+    if (!into) {
+        auto found = pool != nullptr ? pool->take() : sized_pipe::create(bytes);
+        if (!found) {
+            room = {0, found.error()};
+            return false;
+        }
+        into = std::move(*found);
+        room = into.room;
+    }
+    return true;
+}
+
 }  // namespace zcpool::sys
