@@ -57,13 +57,14 @@ public:
     /// Registers a pool's slots with a ring. All or nothing. Of a pool that it has, does nothing.
     ///
     /// `ring`: the same one each time; it must be closed before this ends.
-    /// Errors: as registered_pages::of(); `too_large` beyond most_pieces; the errno of
-    /// io_uring_register, ENOMEM beyond RLIMIT_MEMLOCK.
+    /// Errors: as registered_pages::of(); `unsupported` without SEND_ZC (Linux 6.0); `too_large`
+    /// beyond most_pieces; the errno of io_uring_register, ENOMEM beyond RLIMIT_MEMLOCK.
     [[nodiscard]] result<void> add(sys::uring& ring, pool_view pool,
                                    registration_report& report) noexcept {
         auto pages = registered_pages::of(pool);
         if (!pages) {
-            return refuse(report, pages.error(), 0, "its pages may be replaced",
+            return refuse(report, pages.error(), pool.report().data_bytes,
+                          "its pages may be replaced",
                           "create it with lending::never and without checking, and neither trim "
                           "nor share it");
         }
@@ -135,7 +136,15 @@ private:
             return refuse(report, make_error_code(errc::too_large), all.size(),
                           "more than is left of 64 pieces of 1 GiB", "use another ring for it");
         }
+        const auto piece_at = [&](std::size_t i) {
+            const std::size_t begin = i * piece_bytes_;
+            return all.subspan(begin, std::min(piece_bytes_, all.size() - begin));
+        };
         if (!has_table_) {
+            if (!ring.supports(sys::op_send_zc)) {
+                return refuse(report, make_error_code(errc::unsupported), all.size(), "no SEND_ZC",
+                              "this takes Linux 6.0");
+            }
             if (auto done = ring.reserve_buffers(most_pieces); !done) {
                 return refuse(report, done.error(), all.size(), std::strerror(done.error().value()),
                               "this takes Linux 5.19");
@@ -143,10 +152,8 @@ private:
             has_table_ = true;
         }
         for (std::size_t i = 0; i < needed; ++i) {
-            const auto memory = all.subspan(i * piece_bytes_,
-                                            std::min(piece_bytes_, all.size() - i * piece_bytes_));
             const auto place = static_cast<unsigned>(count_ + i);
-            if (auto done = ring.set_buffer(place, memory); !done) {
+            if (auto done = ring.set_buffer(place, piece_at(i)); !done) {
                 for (unsigned each = static_cast<unsigned>(count_); each < place; ++each) {
                     static_cast<void>(ring.set_buffer(each, {}));
                 }
@@ -156,9 +163,7 @@ private:
             }
         }
         for (std::size_t i = 0; i < needed; ++i) {
-            const auto memory = all.subspan(i * piece_bytes_,
-                                            std::min(piece_bytes_, all.size() - i * piece_bytes_));
-            keep({memory, i == 0 ? std::optional{std::move(pages)} : std::nullopt}, report);
+            keep({piece_at(i), i == 0 ? std::optional{std::move(pages)} : std::nullopt}, report);
         }
         return {};
     }

@@ -96,9 +96,6 @@ public:
     /// ring sends from the pool all the same.
     result<void> register_pool(pool_view pool, registration_report* report = nullptr) noexcept {
         registration_report unwanted;
-        if (!ring_->supports(sys::op_send_zc)) {
-            return fail(errc::unsupported);
-        }
         return fixed_.add(*ring_, pool, report == nullptr ? unwanted : *report);
     }
 
