@@ -20,6 +20,7 @@
 #include <calibrate/advice.hpp>
 #include <calibrate/connection.hpp>
 #include <calibrate/measurement.hpp>
+#include <common/option_checks.hpp>
 
 namespace {
 
@@ -103,14 +104,8 @@ int main(int argc, char* argv[]) {
     app.add_option("--discard", line.discard_port,
                    "instead of measuring, drop what comes to this port, for ever; 0: a free one")
         ->check(CLI::Range(0, 65'535));
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        fmt::print("{}", app.help());
-        return 0;
-    } catch (const CLI::ParseError& error) {
-        fmt::print(stderr, "calibrate: {} (see --help)\n", error.what());
-        return 2;
+    if (const auto over = examples::parse(app, "calibrate", argc, argv)) {
+        return *over;
     }
     ::signal(SIGPIPE, SIG_IGN);
     try {

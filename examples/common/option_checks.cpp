@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <fstream>
 #include <optional>
 #include <string_view>
@@ -106,6 +107,20 @@ std::size_t descriptors_beside(std::size_t spare) {
     ::setrlimit(RLIMIT_NOFILE, &limit);
     ::getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur > spare ? static_cast<std::size_t>(limit.rlim_cur) - spare : 0;
+}
+
+std::optional<int> parse(CLI::App& app, std::string_view program, int argc,
+                         const char* const* argv) {
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        fmt::print("{}", app.help());
+        return 0;
+    } catch (const CLI::ParseError& error) {
+        fmt::print(stderr, "{}: {} (see --help)\n", program, error.what());
+        return 2;
+    }
+    return std::nullopt;
 }
 
 }  // namespace examples

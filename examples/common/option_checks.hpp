@@ -7,7 +7,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -30,5 +32,10 @@ void add_timeout(CLI::App& app, const std::string& name, std::chrono::millisecon
 /// Raises the limit of open files as far as it goes. Returns: how many descriptors are left beside
 /// `spare`.
 [[nodiscard]] std::size_t descriptors_beside(std::size_t spare);
+
+/// Reads a command line, and prints help, or what is wrong with it.
+/// Returns: what to exit with, 0 after help and 2 after a mistake; nothing when there is no reason.
+[[nodiscard]] std::optional<int> parse(CLI::App& app, std::string_view program, int argc,
+                                       const char* const* argv);
 
 }  // namespace examples

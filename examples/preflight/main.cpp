@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <common/option_checks.hpp>
+
 namespace {
 
 using namespace zcpool;
@@ -93,14 +95,8 @@ int main(int argc, char* argv[]) {
     command_line line;
     CLI::App app{"What zcpool can use of this system, what it does without, and what mends it."};
     describe_options(app, line);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        fmt::print("{}", app.help());
-        return 0;
-    } catch (const CLI::ParseError& error) {
-        fmt::print(stderr, "preflight: {} (see --help)\n", error.what());
-        return 2;
+    if (const auto over = examples::parse(app, "preflight", argc, argv)) {
+        return *over;
     }
     for (const std::string& name : line.required) {
         line.options[*feature_of(name)] = preflight_mode::require;

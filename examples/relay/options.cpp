@@ -80,13 +80,8 @@ parsed_options parse_options(int argc, const char* const* argv) {
     parsed_options parsed;
     CLI::App app{"Relays TCP connections, socket to socket, without the bytes entering it."};
     describe(app, parsed.values);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        fmt::print("{}", app.help());
-        return parsed;
-    } catch (const CLI::ParseError& error) {
-        parsed.exit_code = complain(fmt::format("{} (see --help)", error.what()));
+    if (const auto over = examples::parse(app, "relay", argc, argv)) {
+        parsed.exit_code = *over;
         return parsed;
     }
     if (auto wrong = check_together(parsed.values, app.count("--max-connections") > 0);

@@ -158,13 +158,8 @@ parsed_options parse_options(int argc, const char* const* argv,
     parsed.values.threads = std::clamp(std::thread::hardware_concurrency(), 1U, 256U);
     CLI::App app{"An HTTP/1.1 origin for HLS and DASH that serves segments out of a zcpool pool."};
     describe(app, parsed.values, sinks);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        fmt::print("{}", app.help());
-        return parsed;
-    } catch (const CLI::ParseError& error) {
-        parsed.exit_code = complain(fmt::format("{} (see --help)", error.what()));
+    if (const auto over = examples::parse(app, "segment_server", argc, argv)) {
+        parsed.exit_code = *over;
         return parsed;
     }
     if (auto wrong = check_together(parsed.values, app.count("--max-connections") > 0);
