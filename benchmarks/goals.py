@@ -70,6 +70,8 @@ SERVING = {
 }
 
 
+# How the rows of the best of our servers begin.
+BEST = "best: "
 # What the rows of the serving suite are, by their unit.
 SERVING_UNITS = {"requests/s": "rate", "us CPU a request": "cpu", "CPU-s a GB": "per_gb",
                  "ms at p99": "p99", "system calls a request": "calls"}

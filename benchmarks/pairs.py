@@ -194,7 +194,7 @@ def rows_of_raw(raw):
         else:
             row, _ = row_of(*work, each["baseline"], each["unit"],
                             [(value[0], value[1], value[2:]) for value in each["values"]])
-            if each["suite"] == "serving" and each["subject"].startswith("best: "):
+            if each["suite"] == "serving" and each["subject"].startswith(goals.BEST):
                 row["goal"] = goals.serving_goal(each["work"], each["baseline"],
                                                  goals.SERVING_UNITS[each["unit"]])
             yield row

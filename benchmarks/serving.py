@@ -36,7 +36,6 @@ WORKS = [("64 KiB", 64), ("64 KiB", 256), ("256 KiB", 64), ("1 MiB", 64), ("HLS 
 NAIVE = "segment_server --mode naive"
 SECONDS = 2
 OWN = "segment_server --sink"
-BEST = "best: "
 
 NGINX = """
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log stderr crit;
@@ -305,7 +304,7 @@ def rows_of(work, runs, names):
             if key not in runs[0][subject]:
                 continue  # strace is not installed
             row, behind = pairs.row_of(
-                "serving", work, (BEST if is_best else "") + subject, baseline, unit,
+                "serving", work, (goals.BEST if is_best else "") + subject, baseline, unit,
                 [(each[subject][key], each[baseline][key], each["trips"]) for each in runs])
             row["goal"] = goals.serving_goal(work, baseline, key) if is_best else None
             rows.append(row)

@@ -100,7 +100,7 @@ public:
     /// Complexity: as many steps as requests are prepared.
     bool disarm(std::uint64_t name, std::uint64_t new_name) noexcept {
         const unsigned end = ring_.sq.sqe_tail;
-        for (unsigned i = end - ::io_uring_sq_ready(&ring_); i != end; ++i) {
+        for (unsigned i = end - prepared(); i != end; ++i) {
             io_uring_sqe& each = ring_.sq.sqes[i & *ring_.sq.kring_mask];
             if (each.user_data == name) {
                 ::io_uring_prep_nop(&each);
@@ -115,7 +115,7 @@ public:
     /// Errors: the errno of io_uring_enter; what was not taken stays prepared.
     result<void> submit() noexcept {
         // It stops at a request that it finds wrong, and goes on behind that.
-        while (::io_uring_sq_ready(&ring_) != 0) {
+        while (prepared() != 0) {
             const int answer = ::io_uring_submit(&ring_);
             if (answer != -EINTR && answer <= 0) {
                 return answered(answer == 0 ? -EAGAIN : answer);
