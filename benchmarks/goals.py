@@ -6,6 +6,8 @@ HEAPS = ("malloc/free", "tcmalloc", "mimalloc", "jemalloc", "tbb")
 # may have to wait for another.
 FREE_RINGS = ("SCQ", "boost::lockfree::queue", "cds::MSQueue")
 RINGS = (*FREE_RINGS, "moodycamel", "Vyukov", "cds::Vyukov", "atomic_queue", "tbb", "DPDK rte_ring")
+# What carries bytes from one process to another.
+CHANNELS = ("boost::lockfree::spsc_queue", "pipe", "AF_UNIX", "POSIX message queue")
 MIX = "random mix of four classes, 64 outstanding, 64 B touched"
 STOPPED = "a thread stopped at a random instruction"
 
@@ -34,6 +36,12 @@ GOALS = [
     ("ring", "4 threads on 2 cores, one operation, p99.9", "zcpool::index_ring", None, "<= 300"),
     ("ring", "producer to consumer", "zcpool::index_ring", "SCQ", "<= 1.2"),
     ("ring", STOPPED, "zcpool", None, "== 0"),
+    *(("ipc", size, "zcpool::byte_", peer, ">= 1")
+      for size in ("64 B messages", "1 KiB messages", "64 KiB messages") for peer in CHANNELS),
+    *(("ipc", f"{size} frame there and back, {how}, p50", "zcpool::channel", "limit", goal)
+      for size in ("4 KiB", "64 KiB", "1 MiB", "8 MiB")
+      for how, goal in (("spinning", "<= 2"), ("sleeping", "<= 1.05"))),
+    ("include", "compile", "<zcpool/zcpool.hpp>", "<expected>", "<= 1.5"),
     ("sinks", None, "sink::write", "bare sendmsg loop", "<= 1.03"),
     ("sinks", None, "sink::sendfile", "bare sendfile loop", "<= 1.03"),
     ("sinks", None, "sink::splice", "bare splice loop", "<= 1.03"),
@@ -67,6 +75,7 @@ SERVING = {
     ("1 MiB, 64", "nginx"): (">= 1.05", None, None),
     ("HLS mix, 64", "nginx"): (">= 1.3", None, None),
     ("HLS mix, 256", "nginx"): (">= 1.4", None, None),
+    ("1 MiB, 64, bodies dropped", "nginx"): (">= 0.98", "<= 0.87", None),
 }
 
 
@@ -74,7 +83,8 @@ SERVING = {
 BEST = "best: "
 # What the rows of the serving suite are, by their unit.
 SERVING_UNITS = {"requests/s": "rate", "us CPU a request": "cpu", "CPU-s a GB": "per_gb",
-                 "ms at p99": "p99", "system calls a request": "calls"}
+                 "ms at p99": "p99", "system calls a request": "calls",
+                 "of the client's processor": "client"}
 
 
 def serving_goal(work, baseline, measure):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The suites that are Google Benchmark programs: runs them and makes rows of paired runs.
 
-Two shapes of program. In core, chain and ring a benchmark is named "work | subject"; the program is
-run as a whole several times, and the figures of one such pass are a pair. Most have one figure,
-nanoseconds an item; some have percentiles, and where threads are stopped there are two counts. In
+Two shapes of program. In core, chain, ring and ipc a benchmark is named "work | subject"; the
+program is run as a whole several times, and the figures of one such pass are a pair. Most have one
+figure, nanoseconds an item, or gigabytes a second where bytes are counted; some have percentiles,
+and where threads are stopped there are two counts. In
 sinks it is named "work | subject | baseline" and does both in turns itself; each repetition is a
 pair.
 """
@@ -28,6 +29,8 @@ LEFT_OUT = "left out: "
 said = set()
 # The unit of the rows that are stalls of threads.
 STALLS = "of 1,000 stops"
+# The unit of the rows that count bytes.
+RATE = "GB/s"
 # Rows that are percentiles: what the program counts, in nanoseconds.
 PERCENTILES = ("p50", "p99", "p99.9", "max")
 # What there is two of, and which is compared with every other subject of its work.
@@ -99,6 +102,7 @@ def run_passes(suite, programs, passes, duration):
     """Rows of every own subject beside every other subject of its work."""
     found = {}  # (work, subject): [(nanoseconds an item, round trips) for each pass]
     frozen = {}  # (work, subject): [(stops, stalls) for each pass]
+    in_bytes = set()  # works whose figures are gigabytes a second
     for number in range(passes):
         for program in programs:
             print(f"\r{suite}: {program.name}, pass {number + 1} of {passes} ", end="",
@@ -111,6 +115,10 @@ def run_passes(suite, programs, passes, duration):
                     for key in PERCENTILES:
                         found.setdefault((f"{work}, {key}", subject), []).append(
                             (each[key], trips(each)))
+                elif "bytes_per_second" in each:
+                    in_bytes.add(work)
+                    found.setdefault((work, subject), []).append(
+                        (each["bytes_per_second"] / 1e9, trips(each)))
                 else:
                     found.setdefault((work, subject), []).append(
                         (1e9 / each["items_per_second"], trips(each)))
@@ -119,7 +127,7 @@ def run_passes(suite, programs, passes, duration):
     def beside(work, subject, other_work, other, called):
         runs = [(mine, others, my_trips + other_trips) for (mine, my_trips), (others, other_trips)
                 in zip(found[work, subject], found[other_work, other])]
-        return row_of(suite, work, subject, called, "ns", runs)
+        return row_of(suite, work, subject, called, RATE if work in in_bytes else "ns", runs)
 
     def is_own(subject):
         return subject in RING_SUBJECTS if suite == "ring" else subject.startswith(OWN)
@@ -244,7 +252,7 @@ def run(suite, build, runs, quick):
         made = run_rounds(suite, programs / "sinks.bench", 1 if quick else runs or 101,
                           *(["--quick"] if quick else []))
     else:
-        names = ("ring",) if suite == "ring" else ("core", "chain")
+        names = {"core": ("core", "chain")}.get(suite, (suite,))
         made = run_passes(suite, [programs / f"{name}.bench" for name in names],
                           1 if quick else runs or 15, duration)
     rows = [row for row, _ in made]

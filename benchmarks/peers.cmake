@@ -12,6 +12,7 @@ function(add_peer name)
 endfunction()
 
 find_package(PkgConfig QUIET)
+find_package(iceoryx_posh QUIET)
 find_package(TBB QUIET)
 if(TARGET TBB::tbb)
   add_peer(TBB TBB::tbb)

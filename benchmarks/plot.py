@@ -19,7 +19,7 @@ from xml.sax import saxutils
 import goals
 import pairs
 
-MORE_IS_BETTER = ("requests/s",)
+MORE_IS_BETTER = ("requests/s", pairs.RATE)
 OWN = ("zcpool", "sink::", "segment_server --sink")
 
 # Of a plot, in pixels.

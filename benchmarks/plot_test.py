@@ -29,6 +29,8 @@ ROWS = [
     row("stops", "zcpool", 0, "does not", 0, unit=pairs.STALLS),
     row("rate", "segment_server --sink write", 90, "nginx", 100, "requests/s", "serving"),
     row("rate", "segment_server --sink write", 90, "naive", 80, "requests/s", "serving"),
+    row("bytes", "zcpool::byte_ring", 2.0, "pipe", 1.0, pairs.RATE, "ipc", ">= 1"),
+    row("bytes", "zcpool::byte_ring", 2.0, "limit: memcpy", 16.0, pairs.RATE, "ipc"),
     row("steady state", "page faults", 0.5, unit="a message", suite="core", goal="== 0"),
 ]
 ROWS[6]["ratio"] = None
@@ -44,6 +46,8 @@ LINES = [
     "| : does not |  |  | 0 : 0 |",
     "| : nginx | **0.900** |",
     "| : naive | 1.125 |",
+    "| : pipe | 2.000 (>= 1) |",
+    "| : limit: memcpy | **0.125** |",
     "| steady state | page faults | **0.5** (== 0) a message |",
 ]
 # Runs as --raw has them, and what becomes of them.

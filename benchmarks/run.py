@@ -3,9 +3,9 @@
 
 usage: run.py --build BUILD_DIR [SUITE] [--json FILE] [--raw FILE] [--runs N | --quick]
 
-SUITE is core, ring, sinks, serving, ipc or all (the default). --json writes the rows of the table,
---raw the single runs behind them. --runs sets how many runs a row is the median of. --quick only
-passes through everything once, for a test; its figures mean nothing.
+SUITE is core, ring, sinks, serving, ipc, include or all (the default). --json writes the rows of
+the table, --raw the single runs behind them. --runs sets how many runs a row is the median of.
+--quick only passes through everything once, for a test; its figures mean nothing.
 """
 
 import argparse
@@ -18,10 +18,12 @@ import subprocess
 import sys
 
 import goals
+import include_cost
 import pairs
 import serving
 
-SUITES = ("core", "ring", "sinks", "serving", "ipc")
+SUITES = {"core": pairs.run, "ring": pairs.run, "sinks": pairs.run, "serving": serving.run,
+          "ipc": pairs.run, "include": include_cost.run}
 
 
 def machine():
@@ -85,12 +87,8 @@ def main():
 
     rows, raw, failed = [], [], False
     for suite in SUITES if options.suite == "all" else (options.suite,):
-        if suite == "ipc":
-            print("ipc: there is no such suite yet; the processes part of the library is to come")
-            continue
-        run = serving.run if suite == "serving" else pairs.run
         try:
-            new_rows, new_raw = run(suite, options.build, options.runs, options.quick)
+            new_rows, new_raw = SUITES[suite](suite, options.build, options.runs, options.quick)
         except (RuntimeError, OSError, subprocess.CalledProcessError) as why:
             print(f"{suite}: could not be run: {why}", file=sys.stderr)
             failed = True

@@ -17,6 +17,8 @@ EXPECTED = {
     "core": ("one thread", "zcpool", "malloc/free"),
     "ring": ("2 threads mixed", "zcpool::index_ring", "SCQ"),
     "sinks": ("64 KiB", "sink::sendfile", "bare sendfile loop"),
+    "ipc": ("64 KiB messages", "zcpool::byte_stream", "pipe"),
+    "include": ("compile", "<zcpool/zcpool.hpp>", "<expected>, <span>, <atomic>"),
 }
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The serving suite: segment_server with each of its sinks and loops, driven by wrk, one processor
-each.
+"""The serving suite: segment_server with each of its sinks and loops, driven by wrk, and again by
+http_load, which has the kernel drop the bodies; server and client have one processor each.
+
+wrk reads 8 KiB at a time and is often the limit of a rate; http_load is not, and so what it drives
+shows what a server can. The last rows say how much of its processor a client was busy.
 
 Baselines are its own naive mode (a fresh buffer a response: read, copy, send, free) and, where it
 is installed, nginx with sendfile; lighttpd and h2o, where they are, stand beside nginx. All servers
@@ -13,6 +16,7 @@ import ctypes
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -34,7 +38,7 @@ SIZES = {"64 KiB": 64 << 10, "256 KiB": 256 << 10, "1 MiB": 1 << 20}
 WORKS = [("64 KiB", 64), ("64 KiB", 256), ("256 KiB", 64), ("1 MiB", 64), ("HLS mix", 64),
          ("HLS mix", 256)]
 NAIVE = "segment_server --mode naive"
-SECONDS = 2
+SECONDS = 1
 OWN = "segment_server --sink"
 
 NGINX = """
@@ -175,12 +179,17 @@ def make_root(build, folder):
     return root, paths
 
 
-def write_script(folder, name, paths):
-    """A wrk script that asks for the paths in turn and prints what came of it."""
-    script = folder / (name.replace(" ", "-") + ".lua")
-    listed = ", ".join(f'"{path}"' for path in paths)
-    # wrk prepares a single request by itself; of several, the text is made once.
-    asking = f'wrk.path = "{paths[0]}"' if len(paths) == 1 else f"""
+class Wrk:
+    """wrk, asking for some paths in turn."""
+
+    name = ""  # of its works: what everybody uses needs no name
+
+    def __init__(self, folder, files, paths, connections):
+        self.connections = connections
+        self.script = folder / (files.replace(" ", "-") + ".lua")
+        listed = ", ".join(f'"{path}"' for path in paths)
+        # wrk prepares a single request by itself; of several, the text is made once.
+        asking = f'wrk.path = "{paths[0]}"' if len(paths) == 1 else f"""
 local requests, at = {{}}, 0
 init = function()
   for _, path in ipairs({{{listed}}}) do
@@ -191,7 +200,7 @@ request = function()
   at = at % #requests + 1
   return requests[at]
 end"""
-    script.write_text(asking + """
+        self.script.write_text(asking + """
 done = function(summary, latency)
   local wrong = summary.errors.connect + summary.errors.read + summary.errors.write
     + summary.errors.status + summary.errors.timeout
@@ -199,33 +208,54 @@ done = function(summary, latency)
     latency:percentile(99), wrong, summary.bytes))
 end
 """, encoding="ascii")
-    return script
+
+    def command(self, address, seconds):
+        return ["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "-s", self.script,
+                f"http://{address}/"]
 
 
-def drive(server, script, connections, seconds):
+class Load:
+    """http_load, asking for some paths in turn."""
+
+    name = ", bodies dropped"
+
+    def __init__(self, program, paths, connections):
+        self.program, self.paths, self.connections = program, paths, connections
+
+    def command(self, address, seconds):
+        return [self.program, address, str(self.connections), str(seconds), *self.paths]
+
+
+def drive(server, client, seconds):
     """One run. Returns: what it came to, by the measure."""
     cpus = sorted(os.sched_getaffinity(0))
-    before = server.cpu_ns()
-    ran = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script),
-                          f"http://{server.address}/"], capture_output=True, text=True, check=True,
-                         preexec_fn=lambda: os.sched_setaffinity(0, cpus[-1:]))
-    spent = server.cpu_ns() - before
+    before, client_before = server.cpu_ns(), children_s()
+    ran = subprocess.run(client.command(server.address, seconds), capture_output=True, text=True,
+                         check=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus[-1:]))
+    spent, client_spent = server.cpu_ns() - before, children_s() - client_before
     found = re.search(r"^result (\d+) (\d+) ([\d.]+) (\d+) (\d+)$", ran.stdout, re.MULTILINE)
     requests, microseconds, wrong = int(found[1]), int(found[2]), int(found[4])
     p99 = float(found[3])
     if wrong or requests == 0:
         raise RuntimeError(f"{server.name}: {wrong} wrong answers of {requests}\n{ran.stdout}")
     return {"rate": requests * 1e6 / microseconds, "cpu": spent / 1e3 / requests,
-            "per_gb": spent / int(found[5]), "p99": p99 / 1e3, "requests": requests}
+            "per_gb": spent / int(found[5]), "p99": p99 / 1e3, "requests": requests,
+            "client": client_spent * 1e6 / microseconds}
 
 
-def calls_a_request(server, script, connections, folder):
+def children_s():
+    """Processor time of the children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def calls_a_request(server, client, folder):
     """System calls of a server for each request, counted while it is slowed down by that."""
     counts = folder / "calls"
     tracer = subprocess.Popen(["strace", "-f", "-c", "-qq", "-o", counts,
                                *(f"-p{pid}" for pid in server.pids())])
     time.sleep(0.3)
-    requests = drive(server, script, connections, 1)["requests"]
+    requests = drive(server, client, 1)["requests"]
     tracer.send_signal(signal.SIGINT)
     tracer.wait(10)
     total = re.search(r"^100\.00 +\S+ +\S+ +(\d+)", counts.read_text(encoding="ascii"),
@@ -312,6 +342,21 @@ def rows_of(work, runs, names):
     return rows, raw
 
 
+def rounds_of(work, client, standing, rounds, build):
+    """Returns: {server: measures, "trips": [...]} of each round."""
+    runs = []
+    for number in range(rounds):
+        print(f"\rserving: {work}, round {number + 1} of {rounds} ", end="", file=sys.stderr,
+              flush=True)
+        order = standing if number % 2 == 0 else standing[::-1]
+        trips = [round_trip(build)]
+        measures = {each.name: drive(each, client, SECONDS) for each in order}
+        trips.append(round_trip(build))
+        runs.append({**measures, "trips": trips})
+    print(file=sys.stderr)
+    return runs
+
+
 def run(_, build, wanted_runs, quick):
     """Returns: rows, and the runs behind them."""
     if not shutil.which("wrk"):
@@ -333,25 +378,21 @@ def run(_, build, wanted_runs, quick):
                     continue
                 work = f"{files}, {connections}" + (" connections" if connections == 64
                                                     and files == "64 KiB" else "")
-                script = write_script(folder, files, paths[files])
+                wrk = Wrk(folder, files, paths[files], connections)
+                load = Load(build / "benchmarks" / "http_load", paths[files], connections)
                 for each in standing:  # every file read once, every connection buffer grown
-                    drive(each, script, connections, 1)
-                calls = {each.name: {"calls": calls_a_request(each, script, connections, folder)}
+                    drive(each, wrk, 1)
+                calls = {each.name: {"calls": calls_a_request(each, wrk, folder)}
                          for each in standing} if shutil.which("strace") else {}
-                runs = []
-                for number in range(rounds):
-                    print(f"\rserving: {work}, round {number + 1} of {rounds} ", end="",
-                          file=sys.stderr, flush=True)
-                    order = standing if number % 2 == 0 else standing[::-1]
-                    trips = [round_trip(build)]
-                    round_of = {each.name: {**drive(each, script, connections, SECONDS),
-                                            **calls.get(each.name, {})} for each in order}
-                    trips.append(round_trip(build))
-                    runs.append({**round_of, "trips": trips})
-                print(file=sys.stderr)
-                new_rows, new_raw = rows_of(work, runs, [each.name for each in standing])
-                rows += new_rows
-                raw += new_raw
+                for client in (wrk, load):
+                    runs = rounds_of(work + client.name, client, standing, rounds, build)
+                    for each in runs:
+                        for name, measure in calls.items():
+                            each[name].update(measure)
+                    new_rows, new_raw = rows_of(work + client.name, runs,
+                                                [each.name for each in standing])
+                    rows += new_rows
+                    raw += new_raw
         finally:
             for each in reversed(standing):
                 each.__exit__()

@@ -6,6 +6,7 @@
 // connection are equal. "against itself" rows show how far two equal loops come apart: the noise.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -26,6 +27,7 @@
 #include <zcpool/sys/zerocopy.hpp>
 #include <zcpool/zcpool.hpp>
 #if defined(ZCPOOL_BENCH_URING)
+#include <zcpool/sink/linked_splice.hpp>
 #include <zcpool/sink/uring.hpp>
 #endif
 
@@ -542,6 +544,127 @@ void register_uring(const std::shared_ptr<surroundings>& around) {
     }
 }
 
+/// Two linked splices for each filling of a pipe. What is left in it goes by one, when the socket
+/// takes more.
+class bare_linked_splice {
+public:
+    bare_linked_splice() : ends_(zcpool::sys::pipe::create().value()) {
+        bench::require(::io_uring_queue_init(64, &ring_, 0) == 0, "io_uring_queue_init");
+        bench::require(ends_.resize(1_MiB)->bytes == 1_MiB, "F_SETPIPE_SZ");
+    }
+    bare_linked_splice(const bare_linked_splice&) = delete;
+    bare_linked_splice& operator=(const bare_linked_splice&) = delete;
+    ~bare_linked_splice() { ::io_uring_queue_exit(&ring_); }
+
+    void send(int fd, int file, std::size_t offset, std::size_t size) {
+        while (size != 0) {
+            io_uring_sqe* const fill = ::io_uring_get_sqe(&ring_);
+            ::io_uring_prep_splice(fill, file, static_cast<std::int64_t>(offset),
+                                   ends_.write_end.get(), -1, static_cast<unsigned>(size),
+                                   SPLICE_F_NONBLOCK);
+            fill->flags |= IOSQE_IO_LINK;
+            fill->user_data = 1;
+            drain(fd, size);
+            take_results(2);
+            bench::require(results_[1] > 0, "splice from the file");
+            std::size_t held = static_cast<std::size_t>(results_[1]);
+            offset += held;
+            size -= held;
+            for (;;) {
+                bench::require(
+                    results_[0] > 0 || results_[0] == -EAGAIN || results_[0] == -ECANCELED,
+                    "splice to the socket");
+                held -= results_[0] > 0 ? static_cast<std::size_t>(results_[0]) : 0;
+                if (held == 0) {
+                    break;
+                }
+                bench::wait_writable(fd);
+                drain(fd, held);
+                take_results(1);
+            }
+        }
+    }
+
+private:
+    void drain(int fd, std::size_t bytes) {
+        io_uring_sqe* const place = ::io_uring_get_sqe(&ring_);
+        ::io_uring_prep_splice(place, ends_.read_end.get(), -1, fd, -1,
+                               static_cast<unsigned>(bytes), SPLICE_F_NONBLOCK);
+        place->user_data = 0;
+    }
+    /// Submits, and waits as an event loop does: until the ring's descriptor is readable.
+    void take_results(int count) {
+        bench::require(::io_uring_submit(&ring_) == count, "io_uring_submit");
+        while (count != 0) {
+            io_uring_cqe* completion = nullptr;
+            if (::io_uring_peek_cqe(&ring_, &completion) == 0) {
+                results_[completion->user_data] = completion->res;
+                ::io_uring_cqe_seen(&ring_, completion);
+                --count;
+            } else {
+                pollfd readable{ring_.ring_fd, POLLIN, 0};
+                ::poll(&readable, 1, -1);
+            }
+        }
+    }
+
+    io_uring ring_{};
+    zcpool::sys::pipe ends_;
+    int results_[2]{};  ///< of the drain, of the fill
+};
+
+/// As cost_a_byte(), with the threads in which the kernel works for a ring: all but the reader.
+template <class Send>
+double cost_a_byte_of_all(bench::stream& out, std::size_t payload, std::size_t count, Send&& send) {
+    const double begin = bench::process_cpu_ns() - out.reader_cpu_ns();
+    for (std::size_t i = 0; i < count; ++i) {
+        send(i);
+    }
+    const double spent = bench::process_cpu_ns() - out.reader_cpu_ns() - begin;
+    out.wait_drained(payload * count);
+    return spent / static_cast<double>(payload * count);
+}
+
+/// Rows of splices by requests, beside the loop that they stand for and beside direct calls.
+void register_linked(const std::shared_ptr<surroundings>& around) {
+    auto made = zcpool::sink::send_ring::create(64);
+    if (!made) {
+        return;  // said above
+    }
+    const std::shared_ptr<zcpool::sink::send_ring> ring = std::move(*made);
+    const auto linked = std::make_shared<bare_linked_splice>();
+    const auto direct = std::make_shared<bare_pipe>();
+    for (const std::size_t payload : payloads) {
+        const std::size_t count = messages_for(payload);
+        const zcpool::slice view = around->frozen(payload);
+        const auto at = view.lend().value();
+        const int fd = around->out.fd();
+        const auto cost = [=](auto send) {
+            return [=] { return cost_a_byte_of_all(around->out, payload, count, send); };
+        };
+        const auto bare =
+            cost([=](std::size_t) { linked->send(fd, at.fd, at.offset, view.size()); });
+        const auto sink_linked = [=] {
+            zcpool::sink::linked_splice out{fd, *ring, {.copy_below = 0}};
+            const double spent = cost_a_byte_of_all(around->out, payload, count, [&](std::size_t) {
+                out.push(view);
+                while (out.flush() == zcpool::sink::state::blocked) {
+                    pollfd readable{ring->fd(), POLLIN, 0};
+                    ::poll(&readable, 1, -1);
+                }
+                bench::require(!out.error(), "sink::linked_splice");
+            });
+            bench::require(out.stats().copied_bytes == 0, "it copied");
+            return spent;
+        };
+        bench::register_pair(in_words(payload), "sink::linked_splice", sink_linked,
+                             "bare loop of linked splices", bare);
+        bench::register_pair(
+            in_words(payload), "bare loop of linked splices", bare, "bare splice loop",
+            cost([=](std::size_t) { direct->splice(fd, at.fd, at.offset, view.size()); }));
+    }
+}
+
 #endif
 
 // Rows of memory that is filled anew for each message.
@@ -693,6 +816,7 @@ void bench::register_benchmarks() {
     register_zerocopy(tcp);
 #if defined(ZCPOOL_BENCH_URING)
     register_uring(tcp);
+    register_linked(tcp);
 #endif
     register_fresh(tcp);
 }

@@ -22,7 +22,7 @@ std::size_t encode_into(std::span<std::byte> page) {
 
 }  // namespace
 
-// [readme]
+// [snippet: README.md]
 #include <zcpool/zcpool.hpp>
 using namespace zcpool::literals;
 
@@ -46,7 +46,7 @@ bool send_frame(video_pool& pool, int socket) {
     }
     return state == zcpool::sink::state::done;
 }  // the slot is used again when nobody can read it any more, not before
-// [/readme]
+// [/snippet]
 
 int main() {
     auto pool = video_pool::create({.slots = {8, 4, 1}, .lending = zcpool::lending::cached});

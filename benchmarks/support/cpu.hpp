@@ -28,6 +28,11 @@ namespace bench {
 [[nodiscard]] inline double thread_cpu_ns() noexcept {
     return nanoseconds(CLOCK_THREAD_CPUTIME_ID);
 }
+/// Processor time of all threads of the process, those in which the kernel works for its io_urings
+/// included.
+[[nodiscard]] inline double process_cpu_ns() noexcept {
+    return nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
+}
 [[nodiscard]] inline double wall_ns() noexcept { return nanoseconds(CLOCK_MONOTONIC); }
 
 /// Keeps the calling thread on the processor `index` modulo how many there are; where that is

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -110,6 +112,13 @@ public:
     }
 
     [[nodiscard]] int fd() const noexcept { return near_.get(); }
+
+    /// Processor time of the thread that reads.
+    [[nodiscard]] double reader_cpu_ns() noexcept {
+        clockid_t clock{};
+        require(::pthread_getcpuclockid(reader_.native_handle(), &clock) == 0, "cpu clock");
+        return nanoseconds(clock);
+    }
 
     /// Waits until the reader has read `bytes` more than at the last call, so that one measurement
     /// leaves nothing to the next.

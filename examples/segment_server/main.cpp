@@ -2,6 +2,7 @@
 // segment_server: an HTTP/1.1 origin for HLS and DASH that serves segments out of a pool.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <deque>
@@ -30,6 +31,8 @@
 #if SEGMENT_SERVER_URING
 #include <zcpool/sys/uring.hpp>
 
+#include <segment_server/net/file_table.hpp>
+#include <segment_server/net/loop_rings.hpp>
 #include <segment_server/net/uring_poller.hpp>
 #endif
 
@@ -58,6 +61,8 @@ std::string explain(std::error_code why) {
             ? "allow it: sysctl kernel.io_uring_disabled=0, and io_uring_* in the seccomp filter"
         : why == std::errc::not_enough_memory
             ? "raise the limit of locked memory: ulimit -l, LimitMEMLOCK="
+        : why == std::errc::too_many_files_open
+            ? "raise the limit of open files: ulimit -n, LimitNOFILE="
             : "this kernel, or the seccomp filter, has none";
     return fmt::format("io_uring: {}; {}", why.message(), remedy);
 }
@@ -71,23 +76,7 @@ void substitute(frame& parts, std::string option, std::string asked, std::string
         {std::move(option), std::move(asked), std::move(used), why.message()});
 }
 
-// The rings of event loops, one each. Empty: the loops use epoll.
-#if SEGMENT_SERVER_URING
-using loop_rings = std::vector<std::unique_ptr<zcpool::sys::uring>>;
-
-zcpool::result<loop_rings> make_rings(unsigned loops) {
-    constexpr unsigned entries = 512;  // for a turn; more are handed over in between
-    loop_rings rings;
-    for (unsigned i = 0; i < loops; ++i) {
-        auto made = zcpool::sys::uring::create_for_loop(entries);
-        if (!made) {
-            return std::unexpected{made.error()};
-        }
-        rings.push_back(std::move(*made));
-    }
-    return rings;
-}
-#else
+#if !SEGMENT_SERVER_URING
 using loop_rings = std::vector<int>;
 #endif
 
@@ -102,15 +91,37 @@ int serve_in_loops(frame& parts, loop_rings& rings, MakeOrigin&& make_origin) {
     };
 #if SEGMENT_SERVER_URING
     if (!rings.empty()) {
+        const auto inputs = make_input_pool(parts.values.threads, parts.values.locking);
+        const auto ring_of = [&](std::size_t i, auto& origin) -> zcpool::sys::uring& {
+            if constexpr (requires { origin.sinks().ring(); }) {
+                return origin.sinks().ring().ring();
+            } else {
+                return *rings[i];
+            }
+        };
+        bool is_said = false;
+        bool files_are_said = false;
+        const auto with = [&](std::size_t i, auto& origin) {
+            loop_ring made{ring_of(i, origin), nullptr, nullptr};
+            if (const unsigned places = parts.values.registered_files; places != 0) {
+                if (auto files = file_table::create(made.ring, places)) {
+                    made.files = std::move(*files);
+                } else if (!std::exchange(files_are_said, true)) {
+                    substitute(parts, "registered-files", fmt::format("{}", places), "descriptors",
+                               files.error());
+                }
+            }
+            if (auto slots = make_receive_ring(made.ring, inputs)) {
+                made.slots = std::move(*slots);
+                parts.report.inputs = *inputs;
+            } else if (!std::exchange(is_said, true)) {
+                substitute(parts, "loop", "uring, one receive a connection",
+                           "uring, a receive each time", slots.error());
+            }
+            return made;
+        };
         return serve<uring_poller>(parts.values, std::move(parts.listeners), parts.quota,
-                                   make_origin,
-                                   [&](std::size_t i, auto& origin) -> zcpool::sys::uring& {
-                                       if constexpr (requires { origin.sinks().ring(); }) {
-                                           return origin.sinks().ring().ring();
-                                       } else {
-                                           return *rings[i];
-                                       }
-                                   });
+                                   make_origin, with);
     }
 #endif
     static_cast<void>(rings);
@@ -279,7 +290,8 @@ int run(int argc, char** argv) {
                     &parts.quota,
                     &parts.counters,
                     std::nullopt,
-                    nullptr};
+                    nullptr,
+                    std::nullopt};
     loop_rings rings;
 #if SEGMENT_SERVER_URING
     if (values.loop == "uring") {

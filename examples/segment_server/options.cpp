@@ -31,7 +31,7 @@ constexpr std::size_t spare_descriptors_per_thread = 8;
 constexpr std::size_t spare_descriptors = 32;
 
 std::string check_liburing(std::string& name) {
-    if (SEGMENT_SERVER_URING || name != "uring") {
+    if (SEGMENT_SERVER_URING || (name != "uring" && name != "linked_splice")) {
         return {};
     }
     return fmt::format(
@@ -56,6 +56,10 @@ std::string check_congestion(std::string& name) {
 }
 
 std::string check_together(options& values, bool connections_given) {
+    if (values.registered_files != 0 && values.loop != "uring") {
+        return fmt::format("--registered-files {}: an io_uring has them; add --loop uring",
+                           values.registered_files);
+    }
     const std::size_t fitting = examples::descriptors_beside(
         spare_descriptors + values.threads * spare_descriptors_per_thread);
     if (values.max_connections <= fitting) {
@@ -100,6 +104,12 @@ void describe(CLI::App& app, options& values, const std::vector<std::string>& si
         ->check(CLI::Validator{check_liburing, ""})
         ->check(CLI::IsMember(SEGMENT_SERVER_URING ? std::vector<std::string>{"epoll", "uring"}
                                                    : std::vector<std::string>{"epoll"}))
+        ->capture_default_str();
+    app.add_option("--registered-files", values.registered_files,
+                   "places for sockets that the ring of a loop need not look up; further "
+                   "connections go without; 0: none")
+        ->check(examples::whole_number("--registered-files", 0, 1 << 20,
+                                       "as many as connections of a loop"))
         ->capture_default_str();
     app.add_option("--mode", values.mode, "pool, or naive: a buffer a response, filled and copied")
         ->transform(CLI::CheckedTransformer(modes).description("{pool,naive}"))

@@ -32,7 +32,8 @@ struct options {
     std::string root;
     std::string listen = "127.0.0.1:8080";
     std::string sink = "sendfile";
-    std::string loop = "epoll";  ///< or uring
+    std::string loop = "epoll";     ///< or uring
+    unsigned registered_files = 0;  ///< places for sockets in the ring of each loop
     serving_mode mode = serving_mode::pool;
     std::size_t pool_bytes = std::size_t{256} << 20;
     zcpool::lock_policy locking = zcpool::lock_policy::best_effort;

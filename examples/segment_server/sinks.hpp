@@ -28,6 +28,7 @@
 #include <zcpool/sink/write.hpp>
 #include <zcpool/sink/zerocopy.hpp>
 #if SEGMENT_SERVER_URING
+#include <zcpool/sink/linked_splice.hpp>
 #include <zcpool/sink/send_ring.hpp>
 #include <zcpool/sink/uring.hpp>
 #include <zcpool/sys/uring.hpp>
@@ -55,6 +56,9 @@ struct named_sink {
     static constexpr bool needs_lending = Sink::receipts == zcpool::sink::receipt::none;
     /// Whether it lends from the pool's file, not from addresses.
     static constexpr bool needs_file =
+#if SEGMENT_SERVER_URING
+        std::same_as<Sink, zcpool::sink::linked_splice> ||
+#endif
         std::same_as<Sink, zcpool::sink::sendfile> || std::same_as<Sink, zcpool::sink::splice>;
 };
 
@@ -104,32 +108,53 @@ private:
 
 #if SEGMENT_SERVER_URING
 /// Connections of a loop send through one ring, which is the loop's where that has one.
-template <>
-class sink_maker<zcpool::sink::uring> {
+template <class Sink>
+class ring_sink_maker {
 public:
     /// Errors: those of send_ring::create: EPERM and ENOSYS where io_uring is forbidden or missing.
-    [[nodiscard]] static zcpool::result<sink_maker> create(
+    [[nodiscard]] static zcpool::result<sink_maker<Sink>> create(
         std::unique_ptr<zcpool::sys::uring> of_loop = {}) {
         auto ring = of_loop ? zcpool::sink::send_ring::create_driven(std::move(of_loop))
                             : zcpool::sink::send_ring::create(entries);
         if (!ring) {
             return std::unexpected{ring.error()};
         }
-        return sink_maker{std::move(*ring)};
-    }
-    [[nodiscard]] zcpool::sink::uring operator()(int socket) const noexcept {
-        return zcpool::sink::uring{socket, *ring_};
+        return sink_maker<Sink>{std::move(*ring)};
     }
     /// What the loop has to watch.
     [[nodiscard]] zcpool::sink::send_ring& ring() const noexcept { return *ring_; }
 
+protected:
+    explicit ring_sink_maker(std::unique_ptr<zcpool::sink::send_ring> ring) noexcept
+        : ring_(std::move(ring)) {}
+
 private:
     static constexpr unsigned entries = 256;
 
-    explicit sink_maker(std::unique_ptr<zcpool::sink::send_ring> ring) noexcept
-        : ring_(std::move(ring)) {}
-
     std::unique_ptr<zcpool::sink::send_ring> ring_;
+};
+
+template <>
+class sink_maker<zcpool::sink::uring> : public ring_sink_maker<zcpool::sink::uring> {
+public:
+    using ring_sink_maker::ring_sink_maker;
+    [[nodiscard]] zcpool::sink::uring operator()(int socket, int place = -1) const noexcept {
+        return zcpool::sink::uring{socket, ring(), {.registered_file = place}};
+    }
+};
+
+template <>
+class sink_maker<zcpool::sink::linked_splice>
+    : public ring_sink_maker<zcpool::sink::linked_splice> {
+public:
+    using ring_sink_maker::ring_sink_maker;
+    [[nodiscard]] zcpool::sink::linked_splice operator()(int socket) const noexcept {
+        return zcpool::sink::linked_splice{
+            socket, ring(), {.copies_first = copies_before_lending, .pipes = pipes_.get()}};
+    }
+
+private:
+    std::unique_ptr<zcpool::sys::pipe_pool> pipes_ = std::make_unique<zcpool::sys::pipe_pool>();
 };
 #endif
 
@@ -139,7 +164,8 @@ using sinks = std::tuple<write_sink,                                      //
                          named_sink<"splice", zcpool::sink::splice>,      //
                          named_sink<"vmsplice", zcpool::sink::vmsplice>,  //
 #if SEGMENT_SERVER_URING
-                         named_sink<"uring", zcpool::sink::uring>,  //
+                         named_sink<"uring", zcpool::sink::uring>,                  //
+                         named_sink<"linked_splice", zcpool::sink::linked_splice>,  //
 #endif
                          named_sink<"zerocopy", zcpool::sink::zerocopy>,  //
                          named_sink<"automatic", zcpool::sink::automatic>>;

@@ -3,8 +3,10 @@
 
 // Everything of zcpool that needs only libc and the kernel.
 
-#include <zcpool/base/align.hpp>
+// First, so that what it says of platform and compiler is the first error.
 #include <zcpool/base/config.hpp>
+
+#include <zcpool/base/align.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/chain/chain.hpp>
 #include <zcpool/chain/reader.hpp>
@@ -12,7 +14,14 @@
 #include <zcpool/chain/writer.hpp>
 #include <zcpool/ipc/attach.hpp>
 #include <zcpool/ipc/audit.hpp>
+#include <zcpool/ipc/byte_stream.hpp>
+#include <zcpool/ipc/channel.hpp>
+#include <zcpool/ipc/feed.hpp>
+#include <zcpool/ipc/feed_reader.hpp>
 #include <zcpool/ipc/handover.hpp>
+#include <zcpool/ipc/observer.hpp>
+#include <zcpool/ipc/pool_search.hpp>
+#include <zcpool/ipc/publisher.hpp>
 #include <zcpool/ipc/reaper.hpp>
 #include <zcpool/pool/async_acquire.hpp>
 #include <zcpool/pool/buffer.hpp>

@@ -36,6 +36,11 @@ constexpr meaning meanings[] = {
     {errc::bad_message, {}},
     {errc::pages_registered, {}},
     {errc::pages_replaceable, {}},
+    {errc::corrupt, {}},
+    {errc::peer_gone, std::errc::broken_pipe},
+    {errc::full, {}},
+    {errc::foreign_slice, {}},
+    {errc::not_a_stream, {}},
 };
 constexpr int count = std::size(meanings);
 

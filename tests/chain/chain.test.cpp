@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <support/allocations.hpp>
 #include <support/child.hpp>
 #include <support/pools.hpp>
 #include <zcpool/chain/chain.hpp>
@@ -28,6 +29,24 @@ TEST_CASE("chain: an empty one has no slices, and empty slices are left out", "[
     CHECK(tested.subchain(0, 0)->empty());
     CHECK(tested.subchain(0, 1).error() == errc::out_of_range);
     CHECK(tested.subchain(1, 0).error() == errc::out_of_range);
+}
+
+TEST_CASE("chain: what cannot grow keeps what it has, and the caller keeps the rest", "[chain]") {
+    const auto pool = make_pool({.slots = {64, 1}});
+    const slice one = make_slice(pool, 100, 1);
+    const long failed = fail_each_allocation([&]() -> std::error_code {
+        chain tested;
+        for (std::size_t i = 0; i < 64; ++i) {
+            if (!tested.append(one)) {
+                CHECK(tested.slice_count() == i);
+                CHECK(flatten(tested).size() == i * 100);
+                return errc::out_of_memory;
+            }
+        }
+        return error_of(tested.subchain(50, 6'000));
+    });
+    CHECK(failed >= 3);
+    CHECK(slots_in_use(pool) == 1);
 }
 
 TEST_CASE("chain: slices stay in order, over the inline room and beyond", "[chain]") {

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <cerrno>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include <support/allocations.hpp>
 #include <support/child.hpp>
 #include <support/pools.hpp>
 #include <zcpool/chain/slice.hpp>
@@ -103,6 +105,22 @@ TEST_CASE("slice: adopts an owner that is itself the bytes", "[chain]") {
     auto in_one_expression = slice::adopt(std::span{whole}.subspan(10), std::move(whole));
     REQUIRE(in_one_expression.has_value());
     CHECK(in_one_expression->size() == 90);
+}
+
+TEST_CASE("slice: an owner that could not be adopted is as it was", "[chain]") {
+    std::vector<std::byte> bytes(100);
+    {
+        const failing_allocation broken{0};
+        CHECK(slice::adopt(bytes, std::move(bytes)).error() == zcpool::errc::out_of_memory);
+        CHECK(broken.has_failed());
+    }
+    {
+        const failing_allocation broken{0};
+        CHECK(slice::adopt(std::move(bytes)).error() == zcpool::errc::out_of_memory);
+        CHECK(broken.has_failed());
+    }
+    CHECK(bytes.size() == 100);
+    CHECK(slice::adopt(std::move(bytes)).has_value());
 }
 
 TEST_CASE("slice: lending tells where the bytes lie, and the slot rests afterwards", "[chain]") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <support/pools.hpp>
@@ -135,6 +136,38 @@ TEST_CASE("writer: dropped in the middle it gives everything back", "[chain]") {
         CHECK(tested.write(pattern(10'000, 6)) == 10'000);
     }
     CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("writer: growing space is as large as what was written, up to the block", "[chain]") {
+    const auto pool = make_pool({.slots = {3, 2}});
+    writer tested{pool};
+    CHECK(tested.growing_space().size() == 4096);
+    tested.commit(4096);
+    CHECK(tested.growing_space().size() == 4096);
+    tested.commit(4096);
+    CHECK(tested.growing_space().size() == 65536);
+    tested.commit(65536);
+    CHECK(tested.growing_space().size() == 65536);
+}
+
+TEST_CASE("writer: what push_back() leaves out is counted, and nothing closes the gap", "[chain]") {
+    const auto pool = make_pool({.slots = {2, 1}});
+    auto held = pool.try_acquire(4096);
+    writer tested{pool, 4096};
+    for (int i = 0; i < 4100; ++i) {
+        tested.push_back('x');
+    }
+    CHECK(tested.lost() == 4);
+    CHECK(tested.size() == 4096);
+    held.reset();
+    CHECK(tested.space().empty());
+    CHECK(tested.refusal() == zcpool::errc::exhausted);
+    CHECK(tested.refusal(65537) == zcpool::errc::too_large);
+    CHECK_FALSE(tested.append(zcpool::slice::adopt(std::vector<char>(1)).value()));
+    CHECK(tested.finish().size() == 4096);
+    CHECK(tested.lost() == 0);
+    tested.push_back('x');
+    CHECK(tested.size() == 1);
 }
 
 }  // namespace

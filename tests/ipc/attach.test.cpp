@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include <support/allocations.hpp>
 #include <support/child.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
@@ -54,6 +56,14 @@ TEST_CASE("attach: the maker's files are sealed, small-paged and its user's alon
         }
     }
     CHECK(::fallocate(files.data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0);
+}
+
+TEST_CASE("attach: without memory there is no pool, and nothing is kept", "[ipc]") {
+    const auto pool = make_pool({.slots = {4, 4}});
+    const auto files = pool.share().value();
+    const held before;
+    CHECK(fail_each_allocation([&] { return error_of(try_attach(files)); }) > 0);
+    CHECK(before == held{});
 }
 
 TEST_CASE("attach: what one partner takes the other cannot have, and both read the same bytes",

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include <support/faulty_syscalls.hpp>
+#include <support/forgery.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <support/scale.hpp>
@@ -24,68 +26,12 @@ namespace {
 
 using namespace zcpool_test;
 using zcpool::class_spec;
-using zcpool::control_header;
 using zcpool::errc;
 using zcpool::page_size;
 using zcpool::pool_table;
 using zcpool::sys::unique_fd;
 
-constexpr int all_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-constexpr int future_write = 0x0010;
-
-/// What a forger has in its hands; each case changes one thing.
-struct forgery {
-    std::vector<class_spec> classes;
-    pool_table table{};
-    off_t data_bytes = 0;
-    off_t control_bytes = 0;
-    int data_seals = all_seals;
-    int control_seals = all_seals;
-    mode_t data_mode = 0600;
-    mode_t control_mode = 0600;
-    unsigned flags = 0;
-
-    explicit forgery(std::vector<class_spec> of = {{4096, 4}, {65536, 2}})
-        : classes(std::move(of)) {
-        const auto layout = zcpool::compute_layout(classes).value();
-        table.magic = pool_table::expected_magic;
-        table.version = pool_table::expected_version;
-        table.class_count = static_cast<std::uint32_t>(classes.size());
-        table.data_bytes = layout.data_bytes;
-        table.control_bytes = layout.control_bytes;
-        std::copy(classes.begin(), classes.end(), table.classes.begin());
-        data_bytes = static_cast<off_t>(layout.data_bytes);
-        control_bytes = static_cast<off_t>(layout.control_bytes);
-    }
-
-    [[nodiscard]] unique_fd data() const { return make(data_bytes, data_mode, data_seals, false); }
-    [[nodiscard]] unique_fd control() const {
-        return make(control_bytes, control_mode, control_seals, true);
-    }
-
-private:
-    [[nodiscard]] unique_fd make(off_t bytes, mode_t mode, int seals, bool has_table) const {
-        unique_fd file{::memfd_create("zcpool-forged", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags)};
-        REQUIRE(file);
-        REQUIRE(::fchmod(file.get(), mode) == 0);
-        REQUIRE(::ftruncate(file.get(), bytes) == 0);
-        if (has_table && bytes >= static_cast<off_t>(sizeof table)) {
-            REQUIRE(::pwrite(file.get(), &table, sizeof table, 0) == sizeof table);
-        }
-        REQUIRE(::fcntl(file.get(), F_ADD_SEALS, seals) == 0);
-        return file;
-    }
-};
-
 using pair = std::pair<unique_fd, unique_fd>;
-
-/// Opens what a descriptor is of once more, in another way.
-unique_fd reopen(unique_fd file, int flags) {
-    const std::string path = "/proc/self/fd/" + std::to_string(file.get());
-    unique_fd opened{::open(path.c_str(), flags | O_CLOEXEC)};
-    REQUIRE(opened);
-    return opened;
-}
 
 struct bad_case {
     std::string name;
@@ -196,7 +142,10 @@ std::vector<bad_case> all_cases() {
     table("control bytes", errc::not_a_pool, [](auto& t) { t.control_bytes -= page_size; });
     table("an unused class", errc::not_a_pool, [](auto& t) { t.classes[9].slots = 1; });
     table("lends", errc::not_a_pool, [](auto& t) { t.lends = 2; });
+    table("undumped", errc::not_a_pool, [](auto& t) { t.undumped = 2; });
     table("spills", errc::not_a_pool, [](auto& t) { t.spills = 2; });
+    table("zeroes", errc::not_a_pool, [](auto& t) { t.zeroes = 2; });
+    table("what is not used", errc::not_a_pool, [](auto& t) { t.unused = 1; });
     table("a checked pool", errc::unsupported, [](auto& t) { t.checking = 1; });
     table("the budget", errc::not_a_pool, [](auto& t) { t.lent_budget_bytes = t.data_bytes + 1; });
     table("the time", errc::not_a_pool, [](auto& t) { t.lent_settle_ms = 3'600'001; });

@@ -4,12 +4,14 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <span>
 #include <vector>
 
 #include <support/child.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
+#include <support/sockets.hpp>
 #include <zcpool/ipc/handover.hpp>
 
 namespace {
@@ -20,17 +22,6 @@ using zcpool::ipc::receive_pool;
 using zcpool::ipc::send_pool;
 using zcpool::sys::unique_fd;
 
-struct sockets {
-    sockets() {
-        int ends[2];
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-        here = unique_fd{ends[0]};
-        there = unique_fd{ends[1]};
-    }
-    unique_fd here;
-    unique_fd there;
-};
-
 const auto greeting =
     std::bit_cast<std::array<std::byte, 8>>(std::uint64_t{zcpool::ipc::handover_word});
 
@@ -38,10 +29,10 @@ TEST_CASE("handover: another process gets the pool, and its buffers go round", "
     const held before;
     {
         const auto pool = make_pool({.slots = {1, 1}});
-        const sockets pair;
-        REQUIRE(send_pool(pair.here.get(), pool).has_value());
+        const auto pair = blocking_unix_pair();
+        REQUIRE(send_pool(pair.ours.get(), pool).has_value());
         CHECK(status_of([&] {
-                  const auto got = receive_pool(pair.there.get());
+                  const auto got = receive_pool(pair.peer.get());
                   if (!got) {
                       return 1;
                   }
@@ -63,16 +54,16 @@ TEST_CASE("handover: a message that is no pool is refused, and its descriptors a
           "[ipc]") {
     const auto pool = make_pool({.slots = {1, 1}});
     const auto files = pool.share().value();
-    const sockets pair;
+    const auto pair = blocking_unix_pair();
     const held before;
     const auto refused = [&] {
-        const auto got = receive_pool(pair.there.get());
+        const auto got = receive_pool(pair.peer.get());
         REQUIRE_FALSE(got.has_value());
         CHECK(before == held{});
         return got.error();
     };
     const auto send = [&](std::vector<int> fds, std::span<const std::byte> bytes = greeting) {
-        REQUIRE(zcpool::sys::send_fds(pair.here.get(), bytes, fds).has_value());
+        REQUIRE(zcpool::sys::send_fds(pair.ours.get(), bytes, fds).has_value());
     };
     for (const std::size_t count : {0U, 1U, 3U, 8U}) {
         send(std::vector<int>(count, files.data));
@@ -101,33 +92,33 @@ TEST_CASE("handover: a message that is no pool is refused, and its descriptors a
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(253 * sizeof(int));
     std::memcpy(CMSG_DATA(header), many.data(), 253 * sizeof(int));
-    REQUIRE(::sendmsg(pair.here.get(), &message, 0) == 8);
+    REQUIRE(::sendmsg(pair.ours.get(), &message, 0) == 8);
     CHECK(refused() == errc::bad_message);
 
-    ::shutdown(pair.here.get(), SHUT_WR);
+    ::shutdown(pair.ours.get(), SHUT_WR);
     CHECK(refused() == errc::bad_message);
 }
 
 TEST_CASE("handover: a peer of another user is refused before a message is read", "[ipc]") {
     const auto pool = make_pool({.slots = {1, 1}});
-    const sockets pair;
-    REQUIRE(send_pool(pair.here.get(), pool).has_value());
+    const auto pair = blocking_unix_pair();
+    REQUIRE(send_pool(pair.ours.get(), pool).has_value());
     {
         faults broken;
         faults::pretend_uid(static_cast<long>(::geteuid()) + 1);
-        CHECK(receive_pool(pair.there.get()).error() == errc::wrong_access);
+        CHECK(receive_pool(pair.peer.get()).error() == errc::wrong_access);
     }
-    CHECK(receive_pool(pair.there.get()).has_value());
+    CHECK(receive_pool(pair.peer.get()).has_value());
 }
 
 TEST_CASE("handover: a pool that cannot be shared is not sent", "[ipc]") {
     const auto pool = make_pool({.slots = {1, 1}});
     pool.close();
-    const sockets pair;
-    CHECK(send_pool(pair.here.get(), pool).error() == errc::closed);
+    const auto pair = blocking_unix_pair();
+    CHECK(send_pool(pair.ours.get(), pool).error() == errc::closed);
     faults broken;
     broken.fail_call(0, EIO);
-    CHECK(receive_pool(pair.there.get()).error() == std::error_code(EIO, std::system_category()));
+    CHECK(receive_pool(pair.peer.get()).error() == std::error_code(EIO, std::system_category()));
 }
 
 }  // namespace

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <support/child.hpp>
 #include <support/faulty_syscalls.hpp>
@@ -178,6 +183,53 @@ TEST_CASE("reaper: what the system refuses is said, and nobody is taken for dead
         static_cast<void>(another.reap());
         CHECK(audit(pool).processes[1].state == process_state::live);
     }
+}
+
+TEST_CASE("reaper: one look finds those it watches and those it has not seen yet", "[ipc]") {
+    const auto pool = make_pool({.slots = {8, 1}});
+    const auto files = pool.share().value();
+    reaper reap{pool};
+    holder watched{files};
+    REQUIRE(reap.reap().has_value());
+    holder fresh{files};
+    watched.kill();
+    fresh.kill();
+    const auto report = reap.reap();
+    REQUIRE(report.has_value());
+    CHECK(report->found_dead == 2);
+    CHECK(audit(pool).classes[0].available() == 8);
+}
+
+TEST_CASE("reaper: what a partner wrote is gone when it lets go, or is gone itself", "[ipc]") {
+    auto options = zeroing_options(4, 1);
+    options.reserve = {1};
+    const auto pool = make_pool(options);
+    const auto files = pool.share().value();
+    // Takes all that there is, and ends without a word.
+    CHECK(status_of([&] {
+              auto attached = attached_pool::attach(unique_fd{::dup(files.data)},
+                                                    unique_fd{::dup(files.control)});
+              if (!attached || attached->view().report().zeroing != zcpool::zeroing::on_release) {
+                  return 1;
+              }
+              std::vector<zcpool::buffer> kept(3);
+              if (attached->view().acquire_many(1, kept) != 3) {
+                  return 2;
+              }
+              for (auto& each : kept) {
+                  std::fill_n(each.data(), each.capacity(), std::byte{0x5A});
+                  each.commit(1);
+              }
+              kept[2].reset();
+              const zcpool::slice lent = std::move(kept[1]).freeze();
+              ::_exit(lent.lend() ? 0 : 3);
+          }) == 0);
+    std::vector<zcpool::buffer> all(3);
+    CHECK(pool.acquire_many(1, all) == 1);
+    CHECK(reaper{pool}.reap()->recovered.gone != 0);
+    REQUIRE(pool.acquire_many(1, std::span{all}.subspan(1)) == 2);
+    CHECK(std::all_of(all.begin(), all.end(), is_zero));
+    CHECK(is_zero(pool.acquire(1, zcpool::priority::urgent).value()));
 }
 
 }  // namespace

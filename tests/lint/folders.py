@@ -1,11 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""Each folder of the library has a README.md with a line for each header, and for no other."""
+"""Each folder of the library has a README.md with a line for each header, and for no other.
+
+Those of tests/ and examples/ name every folder in them, and no other.
+"""
 
 import re
 
 import lint
 
 NAME = re.compile(r"(?<![\w/.-])([a-z0-9_]+\.hpp)\b")
+
+FOLDER = re.compile(r"`([a-z0-9_]+)/`")
+
+
+def folders_named(root, parent):
+    readme = root / parent / "README.md"
+    if not readme.is_file():
+        yield f"{readme}: missing"
+        return
+    named = set(FOLDER.findall(lint.read(readme)))
+    there = {path.name for path in readme.parent.iterdir()
+             if path.is_dir() and not path.name.startswith(("_", "."))}
+    yield from (f"{readme}: no line for {name}/" for name in sorted(there - named))
+    # Others are named from the top: `examples/`.
+    yield from (f"{readme}: names {name}/, which does not exist"
+                for name in sorted(named - there) if not (root / name).is_dir())
 
 
 def check(root):
@@ -23,6 +42,9 @@ def check(root):
                 wrong.append(f"{readme}: no line for {header}")
         for name in sorted(named - everywhere):
             wrong.append(f"{readme}: names {name}, which does not exist")
+    for parent in ("tests", "examples"):
+        if (root / parent).is_dir():
+            wrong += folders_named(root, parent)
     return wrong
 
 
@@ -33,6 +55,13 @@ CASES = [
     ("in order", {HEADER: "", README: "| `a.hpp` | what it is |\n"}, None),
     ("no README", {HEADER: ""}, "missing"),
     ("no line", {HEADER: "", README: "# base\n\ndata.hpp is another\n"}, "no line for a.hpp"),
+    ("folders in order", {HEADER: "", README: "`a.hpp`", "tests/b/c.cpp": "",
+                          "tests/README.md": "| `b/` |, for `include/`"}, None),
+    ("a folder without a line", {HEADER: "", README: "`a.hpp`", "tests/b/c.cpp": "",
+                                 "tests/README.md": "b"}, "no line for b/"),
+    ("a folder that is gone", {HEADER: "", README: "`a.hpp`", "tests/b/c.cpp": "",
+                               "tests/README.md": "`b/` `d/`"}, "names d/"),
+    ("tests without README", {HEADER: "", README: "`a.hpp`", "tests/b/c.cpp": ""}, "missing"),
     ("a header that is gone", {HEADER: "", README: "- `a.hpp`\n- `b.hpp`\n"}, "does not exist"),
 ]
 

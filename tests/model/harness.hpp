@@ -40,6 +40,8 @@
 #include <string_view>
 #include <vector>
 
+#include <support/scale.hpp>
+
 // Relacy redefines words of the language and of libc; the library's headers need them back.
 #pragma push_macro("new")
 #pragma push_macro("delete")
@@ -84,13 +86,33 @@ struct fate {
     unsigned points_left = 0;
 };
 inline std::array<fate, most_threads> fates;
-inline std::uint64_t deaths = 0;  // in all runs, for the report
+
+/// How many threads died in the run, and in how many runs how many did: for the report.
+struct death_count {
+    std::uint64_t now = 0;
+    std::array<std::uint64_t, most_threads + 1> runs{};
+
+    /// Between two runs.
+    void end_run() {
+        ++runs[std::min<std::uint64_t>(now, most_threads)];
+        now = 0;
+    }
+    /// Of the numbers of deaths that there were, the rarest one's runs; 0: nobody died.
+    std::uint64_t rarest() const {
+        std::uint64_t fewest = 0;
+        for (auto each = runs.begin() + 1; each != runs.end(); ++each) {
+            fewest = *each != 0 && (fewest == 0 || *each < fewest) ? *each : fewest;
+        }
+        return fewest;
+    }
+};
+inline death_count deaths;
 
 /// Before and after each shared access: where a process can be killed.
 inline void crash_point() {
     fate& mine = fates[this_thread()];
     if (mine.points_left != 0 && --mine.points_left == 0) {
-        ++deaths;
+        ++deaths.now;
         _longjmp(mine.end, 1);  // no destructor runs, as none would
     }
 }
@@ -203,17 +225,27 @@ private:
 
 // ---- running
 
+/// A model of which each run is counted by the deaths in it.
+template <class Model>
+struct counted_model : Model {
+    void after() {
+        Model::after();
+        deaths.end_run();
+    }
+};
+
 /// Runs a model; where it fails, that run again with its history in the report.
 template <class Model, class Scheduler>
 bool simulate(rl::test_params& parameters) {
     rl::ostringstream state;
-    if (rl::run_test<Model, Scheduler>(parameters, state, false) == rl::test_result_success) {
+    using counted = counted_model<Model>;
+    if (rl::run_test<counted, Scheduler>(parameters, state, false) == rl::test_result_success) {
         return true;
     }
     rl::ostringstream again;
     parameters.initial_state = state.str();
     parameters.collect_history = true;
-    static_cast<void>(rl::run_test<Model, Scheduler>(parameters, again, true));
+    static_cast<void>(rl::run_test<counted, Scheduler>(parameters, again, true));
     return false;
 }
 
@@ -252,7 +284,9 @@ constexpr bool is_built() {
     return built_cases.empty();
 }
 
-/// A case of random schedules, the n-th always the same. ZCPOOL_MODEL_RUNS says how many.
+/// A case of random schedules, the n-th always the same. ZCPOOL_MODEL_RUNS says how many, else
+/// ZCPOOL_TEST_SCALE how many times as many; ZCPOOL_MODEL_DEATHS has those with deaths go on until
+/// one, two, ... threads died in that many runs each, as far as so many ever die in the case.
 template <case_name Name, class Model>
 model_case random_case(std::uint64_t runs) {
     if constexpr (is_built<Name>()) {
@@ -280,9 +314,33 @@ inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) 
     return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+/// The amount of a case in this process. A search has one more switch only when it is asked for:
+/// each multiplies its time by some number that no scale can know.
+inline std::uint64_t amount_of(const model_case& that) {
+    if (!that.random) {
+        return number_from("ZCPOOL_MODEL_BOUND", that.amount);
+    }
+    const auto scaled = zcpool_test::scaled(static_cast<long>(that.amount));
+    return number_from("ZCPOOL_MODEL_RUNS", static_cast<std::uint64_t>(scaled));
+}
+
+/// "N deaths", and behind it in how many runs nobody died, one did, and so on.
+inline std::string describe_deaths() {
+    std::uint64_t all = 0;
+    std::size_t most = 0;
+    for (std::size_t n = 0; n < deaths.runs.size(); ++n) {
+        all += n * deaths.runs[n];
+        most = deaths.runs[n] != 0 ? n : most;
+    }
+    std::string text = std::to_string(all) + " deaths";
+    for (std::size_t n = 0; most != 0 && n <= most; ++n) {
+        text += (n == 0 ? " (runs with 0, 1, ...: " : ", ") + std::to_string(deaths.runs[n]);
+    }
+    return most == 0 ? text : text + ")";
+}
+
 inline bool run_case(const model_case& that) {
-    const auto amount =
-        number_from(that.random ? "ZCPOOL_MODEL_RUNS" : "ZCPOOL_MODEL_BOUND", that.amount);
+    const auto amount = amount_of(that);
     rl::test_params parameters;
     parameters.search_type = that.random ? rl::sched_random : rl::sched_bound;
     parameters.execution_depth_limit = 4000;
@@ -293,15 +351,24 @@ inline bool run_case(const model_case& that) {
     parameters.output_stream = &report;
     parameters.progress_stream = &nowhere;
 
-    deaths = 0;
+    deaths = {};
     const auto begin = std::chrono::steady_clock::now();
-    const bool clean = that.simulate(parameters);
+    bool clean = that.simulate(parameters);
+    const std::uint64_t rarest = deaths.rarest();
+    const std::uint64_t wanted = that.random ? number_from("ZCPOOL_MODEL_DEATHS", 0) : 0;
+    if (clean && rarest != 0 && rarest < wanted) {
+        // A little more than it takes: the rarest number of deaths is no exact part of the runs.
+        const double times = 1.03 * static_cast<double>(wanted) / static_cast<double>(rarest);
+        parameters.iteration_count =
+            static_cast<std::uint64_t>(static_cast<double>(amount) * times);
+        deaths = {};
+        clean = that.simulate(parameters);
+    }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    std::printf("%-24s %-6s %10llu %s, %llu deaths, %.1f s\n", that.name,
-                clean ? "clean" : "FAILED",
+    std::printf("%-24s %-6s %10llu %s, %s, %.1f s\n", that.name, clean ? "clean" : "FAILED",
                 static_cast<unsigned long long>(parameters.stop_iteration),
                 that.random || !clean ? "runs" : "runs: all of the search",
-                static_cast<unsigned long long>(deaths), took.count());
+                describe_deaths().c_str(), took.count());
     if (!clean) {
         std::fputs(report.str().c_str(), stdout);
     }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Breaks the lock-free headers one step or memory order at a time; the models must see each break.
 
-usage: mutants.py --include DIR --relacy DIR --compiler CXX [--runs N] [--jobs N] [NAME...]
+usage: mutants.py --include DIR --relacy DIR --compiler CXX [--runs N] [--jobs N]
+                  [--sample N [--seed N]] [NAME...]
 
 A mutant is an edit of a copy of a header. Its old text must stand there exactly once, so that the
 list cannot outlive what it is about. A mutant that no model can see stands in the list with the
@@ -13,6 +14,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
@@ -27,11 +29,16 @@ STORE = "ring/free_store.hpp"
 RING = "ring/index_ring.hpp"
 STACK = "ring/index_stack.hpp"
 WORD = "pool/slot_word.hpp"
+STATUS = "pool/slot_status.hpp"
 WAITING = "pool/waiting.hpp"
 GATE = "pool/owner_gate.hpp"
 REGISTRY = "pool/process_registry.hpp"
 RECOVERY = "pool/class_recovery.hpp"
 CURSOR = "pool/arena_cursor.hpp"
+MESSAGES = "ring/spsc_ring.hpp"
+FLAG = "ipc/wake_flag.hpp"
+BYTES = "ring/byte_ring.hpp"
+SLEEP = "ipc/sleep_word.hpp"
 
 
 def edit(header, old, new):
@@ -299,8 +306,10 @@ MUTANTS = [
            edit(WORD, "now.holders | others}),\n                    memory_order_acq_rel",
                 "now.holders | others}),\n                    memory_order_acquire")),
     Mutant("word: grant looks at no generation", "slot_word", "mixed",
-           edit(WORD, "if (now.generation != generation || now.state != slot_state::published ||",
-                "if (now.state != slot_state::published ||")),
+           edit(WORD, "if (now.generation != generation || now.state != slot_state::published ||\n"
+                      "                (now.holders & me) != me) {",
+                "if (now.state != slot_state::published ||\n"
+                "                (now.holders & me) != me) {")),
     Mutant("word: grant looks at no holders", "slot_word", "mixed",
            edit(WORD, "\n                (now.holders & me) != me) {\n"
                       "                return false;",
@@ -315,8 +324,7 @@ MUTANTS = [
            edit(WORD, "if (!holdable || now.generation != generation || (now.holders & me) != me)",
                 "if (!holdable || (now.holders & me) != me)")),
     Mutant("word: drop frees what the kernel reads", "slot_word", "mixed",
-           edit(WORD, "left == 0 ? slot_status{",
-                "(left & ~kernel_holder) == 0 ? slot_status{")),
+           edit(WORD, "left == 0 ? last", "(left & ~kernel_holder) == 0 ? last")),
     Mutant("word: drop leaves a lent slot to nobody", "slot_word", "mixed",
            edit(WORD, ": slot_status{generation, now.state, left};",
                 ": slot_status{generation, now.state, left & ~kernel_holder};")),
@@ -367,12 +375,29 @@ MUTANTS = [
            edit(WORD, "decode(word_.load(memory_order_seq_cst))",
                 "decode(word_.load(memory_order_relaxed))")),
     Mutant("word: no generations", "slot_word", "mixed",
-           edit(WORD, "return (generation + 1) % generation_limit;", "return generation;")),
+           edit(STATUS, "return (generation + 1) % generation_limit;", "return generation;")),
     Mutant("word: drop keeps the generation", "slot_word", "mixed",
-           edit(WORD, "slot_status{next_generation(generation), slot_state::free, 0}",
-                "slot_status{generation, slot_state::free, 0}")),
+           edit(WORD, "{next_generation(generation), slot_state::free, 0}",
+                "{generation, slot_state::free, 0}")),
+    Mutant("word: drop_to_clean frees", "slot_word", "zeroing search_zeroing",
+           edit(WORD, "{generation, slot_state::cleaning, me}",
+                "{next_generation(generation), slot_state::free, 0}")),
+    Mutant("word: drop_to_clean leaves the slot to whoever was told of it", "slot_word", "zeroing",
+           edit(WORD, "{generation, slot_state::cleaning, me}",
+                "{generation, slot_state::published, me}")),
+    Mutant("word: drop_to_clean does not say who cleans", "pool", "zeroing_n1",
+           edit(WORD, "{generation, slot_state::cleaning, me}",
+                "{generation, slot_state::cleaning, 0}")),
+    Mutant("word: drop_to_clean does not see that others have done reading", "slot_word",
+           "zeroing search_zeroing",
+           edit(WORD, "encode(after), memory_order_seq_cst",
+                "encode(after), memory_order_release")),
+    Mutant("word: free_cleaned behind zeroing relaxed", "slot_word", "zeroing",
+           edit(WORD, "slot_state::free, 0}), memory_order_seq_cst)",
+                "slot_state::free, 0}), memory_order_relaxed)")),
     Mutant("word: generations do not start over", "slot_word", "wrap",
-           edit(WORD, "return (generation + 1) % generation_limit;", "return generation + 1;")),
+           edit(STATUS, "return (generation + 1) % generation_limit;",
+                "return generation + 1;")),
     Equivalent("word: publish relaxed",
                "who publishes is the first to grant, and that releases the same; the mutant in "
                "which neither releases is killed. A share that the word showed without a grant "
@@ -470,6 +495,93 @@ MUTANTS = [
                edit(WORD, "std::uint64_t found = word_.fetch_or(0, memory_order_acq_rel);",
                     "std::uint64_t found = word_.load(memory_order_acquire);")),
 
+    # ---- the ring of messages, and the sleep at its ends
+    Mutant("messages: a message relaxed", "channel", "stream1 stream2",
+           edit(MESSAGES, "| message.first, memory_order_seq_cst",
+                "| message.first, memory_order_relaxed")),
+    Mutant("messages: a message only releases", "channel", "sleep1 search_sleep",
+           edit(MESSAGES, "| message.first, memory_order_seq_cst",
+                "| message.first, memory_order_release")),
+    Mutant("messages: the halves in the other order", "channel", "stream1 stream2",
+           edit(MESSAGES, """        cell.second.store(message.second, memory_order_release);
+        // sync(ring)""", "        // sync(ring)"),
+           edit(MESSAGES, "        ++pushed_;\n",
+                "        cell.second.store(message.second, memory_order_release);\n"
+                "        ++pushed_;\n")),
+    Mutant("messages: the look relaxed", "channel", "stream1 stream2",
+           edit(MESSAGES, "cell.first.load(memory_order_seq_cst)",
+                "cell.first.load(memory_order_relaxed)")),
+    Mutant("messages: the look only acquires", "channel", "sleep1 search_sleep",
+           edit(MESSAGES, "cell.first.load(memory_order_seq_cst)",
+                "cell.first.load(memory_order_acquire)")),
+    Mutant("messages: no lap", "channel", "stream1 stream2",
+           edit(MESSAGES, "if ((first & ~memory::message_mask) == memory_.lap_of(position_)) {",
+                "if ((first & ~memory::message_mask) != 0) {")),
+    Mutant("messages: taking only acquires", "channel", "stream1 stream2",
+           edit(MESSAGES, "mine, mine + 1, memory_order_seq_cst",
+                "mine, mine + 1, memory_order_acquire")),
+    Mutant("messages: taking without the single order", "channel", "sleep1 search_sleep",
+           edit(MESSAGES, "mine, mine + 1, memory_order_seq_cst",
+                "mine, mine + 1, memory_order_acq_rel")),
+    Mutant("messages: taking is a store", "channel", "back1 back2",
+           edit(MESSAGES, """        const bool done = memory_.taken->compare_exchange_strong(
+            mine, mine + 1, memory_order_seq_cst, memory_order_relaxed);""",
+                """        memory_.taken->store(mine + 1, memory_order_seq_cst);
+        const bool done = true;""")),
+    Mutant("messages: the position relaxed", "channel", "stream1 stream2",
+           edit(MESSAGES, "accept(memory_.taken->load(memory_order_seq_cst))",
+                "accept(memory_.taken->load(memory_order_relaxed))")),
+    Mutant("messages: the position only acquired", "channel", "sleep1 search_sleep",
+           edit(MESSAGES, "accept(memory_.taken->load(memory_order_seq_cst))",
+                "accept(memory_.taken->load(memory_order_acquire))")),
+    Mutant("messages: too late, relaxed", "channel", "back1 back2",
+           edit(MESSAGES, "memory_order_acquire,\n"
+                "                                                   "
+                "memory_order_acquire)) {",
+                "memory_order_relaxed,\n                                                   "
+                "memory_order_relaxed)) {")),
+    Mutant("messages: taken back by a store", "channel", "back1 back2",
+           edit(MESSAGES, "if (memory_.taken->compare_exchange_strong(oldest, oldest + 1,",
+                "memory_.taken->store(oldest + 1, memory_order_seq_cst);\n"
+                "        if (true || memory_.taken->compare_exchange_strong(oldest, oldest + 1,")),
+    Mutant("messages: the second half relaxed", "channel", "back1 back2 search_back",
+           edit(MESSAGES, "cell.second.store(message.second, memory_order_release)",
+                "cell.second.store(message.second, memory_order_relaxed)")),
+    Mutant("messages: no look behind the halves", "channel", "back1 back2 search_back",
+           edit(MESSAGES, "if (taken == position_) {\n                    return",
+                "if (true) {\n                    return")),
+    Mutant("messages: the consumer does not look what was taken back", "channel", "back1 back2",
+           edit(MESSAGES, "                break;\n            }\n            position_ = taken;\n",
+                "                break;\n            }\n            break;\n")),
+    Mutant("flag: announced without the single order", "channel", "sleep1 search_sleep",
+           edit(FLAG, "announced_.store(1, memory_order_seq_cst)",
+                "announced_.store(1, memory_order_release)")),
+    Mutant("flag: claimed without the single order", "channel", "sleep1 search_sleep",
+           edit(FLAG, "announced_.load(memory_order_seq_cst)",
+                "announced_.load(memory_order_acquire)")),
+    Mutant("flag: nobody is woken", "channel", "sleep1",
+           edit(FLAG, "        futex_wake(announced_, 1U, every_sleeper);\n", "")),
+    # ---- a share that a process takes for itself
+    Mutant("word: accept relaxed", "channel", "record search_record",
+           edit(WORD, "others | me}),\n                    memory_order_acq_rel",
+                "others | me}),\n                    memory_order_relaxed")),
+    Mutant("word: accept of a share that stands", "channel", "record search_record",
+           edit(WORD, "            if ((now.holders & me) != 0) {\n"
+                "                return accept_outcome::mine_already;\n            }\n", "")),
+    Equivalent("word: accept without asking for the sender",
+               "of a slot that nobody holds but the kernel, it would end the rest, and the bytes "
+               "are still those of this generation; of one that others hold, the same",
+           edit(WORD, "\n                (now.holders & from) == 0) {\n"
+                "                return accept_outcome::gone;",
+                "\n                false) {\n                return accept_outcome::gone;")),
+    Mutant("word: accept without asking for the generation", "channel",
+                "shared handed shared_deaths",
+           edit(WORD, "if (now.generation != generation || now.state != slot_state::published ||\n"
+                      "                (now.holders & from) == 0) {",
+                "if (now.state != slot_state::published ||\n"
+                "                (now.holders & from) == 0) {")),
+    Mutant("word: what is handed over stays the sender's", "channel", "handed",
+           edit(WORD, "handed_over ? now.holders & ~from : now.holders", "now.holders")),
     # ---- waiting
     Mutant("waiting: the releaser only acquires", "waiting", "search_one_release two_threads",
            edit(WAITING, "waiters.load(memory_order_seq_cst) != 0) {\n"
@@ -507,6 +619,76 @@ MUTANTS = [
            "two_threads two_classes renewed counted search_one_release",
            edit(WAITING, "sequence_->fetch_add(1, memory_order_seq_cst)",
                 "sequence_->fetch_add(1, memory_order_release)"), control=True),
+
+    # ---- the ring of bytes
+    Mutant("bytes: commit relaxed", "byte_ring", "n1 n2",
+           edit(BYTES, "committed.store(committed_, memory_order_release)",
+                "committed.store(committed_, memory_order_relaxed)")),
+    Mutant("bytes: the look for bytes relaxed", "byte_ring", "n1 n2",
+           edit(BYTES, "committed.load(memory_order_acquire)",
+                "committed.load(memory_order_relaxed)")),
+    Mutant("bytes: consume relaxed", "byte_ring", "n1 n2",
+           edit(BYTES, "consumed.store(consumed_, memory_order_release)",
+                "consumed.store(consumed_, memory_order_relaxed)")),
+    Mutant("bytes: the look for room relaxed", "byte_ring", "n1 n2",
+           edit(BYTES, "consumed.load(memory_order_acquire)",
+                "consumed.load(memory_order_relaxed)")),
+    Mutant("bytes: one byte too much room", "byte_ring", "n1 n2",
+           edit(BYTES, "limit_ = consumed + capacity_;", "limit_ = consumed + capacity_ + 1;")),
+    Mutant("bytes: one byte less room each lap", "byte_ring", "n2",
+           edit(BYTES, "limit_ = consumed + capacity_;", "limit_ = consumed + capacity_ - 1;")),
+    Mutant("bytes: positions compared as numbers", "byte_ring", "wrap",
+           edit(BYTES, "if (consumed - seen > committed_ - seen) {",
+                "if (consumed < seen || consumed > committed_) {")),
+    Mutant("bytes: bytes compared as numbers", "byte_ring", "wrap",
+           edit(BYTES, "if (committed - committed_ > capacity_ - (committed_ - consumed_)) {",
+                "if (committed < committed_ || committed > consumed_ + capacity_) {")),
+
+    # ---- the ends of a stream, which sleep
+    Mutant("stream: no barrier behind a commit", "byte_stream", "lopsided_n1 lopsided_n2",
+           edit(SLEEP, "            Barrier::light();\n", "")),
+    Mutant("stream: the light half does nothing", "byte_stream", "no_light"),
+    Mutant("stream: the heavy half does nothing", "byte_stream", "no_heavy"),
+    Mutant("stream: the sleeper passes no barrier", "byte_stream", "lopsided_n1",
+           edit(SLEEP, "            Barrier::heavy();\n", "")),
+    Mutant("stream: full, looked at by a load", "byte_stream", "full_n1 full_n2",
+           edit(SLEEP, "word_.fetch_add(0, memory_order_seq_cst)",
+                "word_.load(memory_order_seq_cst)")),
+    Mutant("stream: full, looked at without release", "byte_stream", "full_n1 full_n2",
+           edit(SLEEP, "word_.fetch_add(0, memory_order_seq_cst)",
+                "word_.fetch_add(0, memory_order_acquire)")),
+    Mutant("stream: full, the sleeper does not acquire", "byte_stream", "full_n1 full_n2",
+           edit(SLEEP, "word_.fetch_or(asleep, memory_order_seq_cst)",
+                "word_.fetch_or(asleep, memory_order_release)")),
+    Mutant("stream: the sleeper looks before it says so", "byte_stream", "lopsided_n1 full_n1",
+           edit(SLEEP, "        const std::uint32_t before =",
+                "        const bool is_there = holds();\n        const std::uint32_t before ="),
+           edit(SLEEP, "if (!holds()) {", "if (!is_there) {")),
+    Mutant("stream: a wake-up leaves the word asleep", "byte_stream", "lopsided_n1 full_n1",
+           edit(SLEEP, "if ((word_.fetch_and(~asleep, memory_order_seq_cst) & asleep) != 0) {",
+                "{")),
+    Mutant("stream: the word is changed after waking", "byte_stream", "lopsided_n1 full_n1",
+           edit(SLEEP, "        if ((word_.fetch_and(~asleep, memory_order_seq_cst) & asleep) != 0)"
+                       " {\n            using sys::futex_wake;\n"
+                       "            futex_wake(word_, 1, any_bit);\n        }",
+                "        using sys::futex_wake;\n        futex_wake(word_, 1, any_bit);\n"
+                "        word_.fetch_and(~asleep, memory_order_seq_cst);")),
+    Mutant("stream: nobody is woken", "byte_stream", "lopsided_n1",
+           edit(SLEEP, "if ((found & asleep) != 0) [[unlikely]] {", "if (false) {")),
+    Mutant("stream: close relaxed", "byte_stream", "lopsided_n2 full_n2",
+           edit(SLEEP, "word_.fetch_or(closed, memory_order_release)",
+                "word_.fetch_or(closed, memory_order_relaxed)")),
+    Mutant("stream: closed seen relaxed", "byte_stream", "lopsided_n2 full_n2",
+           edit(SLEEP, "(word_.load(memory_order_acquire) & closed)",
+                "(word_.load(memory_order_relaxed) & closed)")),
+    Mutant("control: read-modify-writes need no single order", "byte_stream",
+           "full_n1 full_n2 search_full",
+           edit(SLEEP, "word_.fetch_add(0, memory_order_seq_cst)",
+                "word_.fetch_add(0, memory_order_acq_rel)"),
+           edit(SLEEP, "word_.fetch_or(asleep, memory_order_seq_cst)",
+                "word_.fetch_or(asleep, memory_order_acq_rel)"),
+           edit(SLEEP, "word_.fetch_and(~asleep, memory_order_seq_cst)",
+                "word_.fetch_and(~asleep, memory_order_acq_rel)"), control=True),
 ]
 
 
@@ -525,6 +707,12 @@ def mutate(mutant, include, into):
     return None
 
 
+def apply_only(mutant, options):
+    """As check(), but only whether the edits find their places."""
+    with tempfile.TemporaryDirectory() as folder:
+        return mutate(mutant, options.include, pathlib.Path(folder)), "applies"
+
+
 def check(mutant, options):
     """Returns (complaint or None, what happened)."""
     with tempfile.TemporaryDirectory() as folder:
@@ -539,6 +727,7 @@ def check(mutant, options):
         command = [options.compiler, "-std=c++23", "-O1", "-U_FORTIFY_SOURCE", "-fpermissive", "-w",
                    "-DZCPOOL_ASSERTIONS=1", f'-DZCPOOL_MODEL_ONLY=" {cases} "',
                    f"-I{folder}", f"-I{options.include}", f"-I{options.relacy}",
+                   f"-I{HERE.parent}",
                    str(HERE / f"{mutant.model}.cpp"), "-o", str(program)]
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         if built.returncode != 0:
@@ -559,18 +748,27 @@ def check(mutant, options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--include", required=True, type=pathlib.Path)
-    parser.add_argument("--relacy", required=True, type=pathlib.Path)
+    parser.add_argument("--relacy", default="/usr/include", type=pathlib.Path)
     parser.add_argument("--compiler", default=shutil.which("g++"))
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--sample", type=int, help="so many of them, chosen at random")
+    parser.add_argument("--seed", type=int, help="of the choice; from a run that printed it")
+    parser.add_argument("--apply-only", action="store_true",
+                        help="compile and run nothing: do the edits find their places?")
     parser.add_argument("names", nargs="*", help="only those whose name contains one of these")
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS
               if not options.names or any(name in mutant.name for name in options.names)]
+    if options.sample is not None and options.sample < len(chosen):
+        seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+        print(f"{options.sample} of {len(chosen)}, seed {seed}")
+        chosen = random.Random(seed).sample(chosen, options.sample)
     began = time.monotonic()
     wrong = killed = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as workers:
-        results = workers.map(lambda mutant: check(mutant, options), chosen)
+        act = apply_only if options.apply_only else check
+        results = workers.map(lambda mutant: act(mutant, options), chosen)
         for mutant, (complaint, what) in zip(chosen, results):
             print(f"{mutant.name}: {what if complaint is None else 'WRONG: ' + complaint}",
                   flush=True)

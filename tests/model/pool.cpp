@@ -41,9 +41,9 @@ public:
 
     size_class() : hot_(store_words_, Slots), resting_(positions_, cells_) {}
 
-    void begin() {
+    void begin(bool zeroes) {
         for (std::uint32_t i = 0; i < Slots; ++i) {
-            slots[i].begin(0);
+            slots[i].begin(0, zeroes);
             hot_.push(i);
         }
     }
@@ -216,8 +216,8 @@ struct processes {
     zcpool::process_seat recoverer_seat;
     atomic<std::uint32_t> dead[workers];  // what the kernel says
 
-    void begin() {
-        slots.begin();
+    void begin(bool zeroes = false) {
+        slots.begin(zeroes);
         for (unsigned p = 0; p < workers; ++p) {
             all[p].seat = places.join_at(p, {p + 1, 0}).value();
         }
@@ -382,11 +382,11 @@ struct mixed : rl::test_suite<mixed<Slots>, workers> {
 };
 
 /// As above, while up to `Deaths` of them die, and a fourth process recovers what they had.
-template <std::uint32_t Slots, unsigned Deaths>
-struct with_deaths : rl::test_suite<with_deaths<Slots, Deaths>, workers + 1> {
+template <std::uint32_t Slots, unsigned Deaths, bool Zeroes = false>
+struct with_deaths : rl::test_suite<with_deaths<Slots, Deaths, Zeroes>, workers + 1> {
     processes<Slots> pool;
 
-    void before() { pool.begin(); }
+    void before() { pool.begin(Zeroes); }
     void thread(unsigned t) {
         if (t == recoverer) {
             for (int round = 0; round < 4; ++round) {
@@ -446,6 +446,8 @@ int main(int argc, char** argv) {
                          random_case<"one_death", with_deaths<2, 1>>(400'000),
                          random_case<"two_deaths", with_deaths<2, 2>>(400'000),
                          random_case<"three_deaths", with_deaths<3, 3>>(400'000),
+                         random_case<"zeroing_n1", with_deaths<1, 1, true>>(400'000),
+                         random_case<"zeroing", with_deaths<2, 2, true>>(400'000),
                          search_case<"search_last_slot", last_slot>(3),
                      });
 }

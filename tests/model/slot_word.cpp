@@ -22,8 +22,8 @@ struct handle {
 /// A share is granted only to a process that is known to have none, as from its return channel. The
 /// set has one bit a process, so two shares would be one; and grant() may believe an old value in
 /// which the bit still stands.
-template <std::uint32_t First>
-struct mixed : rl::test_suite<mixed<First>, 3> {
+template <std::uint32_t First, bool Zeroes = false>
+struct mixed : rl::test_suite<mixed<First, Zeroes>, 3> {
     watched_slot slot;
     handle handles[3];
     atomic<std::uint32_t> box[3];
@@ -31,7 +31,7 @@ struct mixed : rl::test_suite<mixed<First>, 3> {
     atomic<std::uint32_t> returned[3];  // how many handles it has given up
     std::uint32_t taken[3] = {};        // how many it has had
 
-    void before() { slot.begin(First); }
+    void before() { slot.begin(First, Zeroes); }
 
     void thread(unsigned t) {
         handle& mine = handles[t];
@@ -165,6 +165,17 @@ struct claims : rl::test_suite<claims, 3> {
     void after() { slot.check_available(1); }
 };
 
+/// Has the first process claim and publish the slot, and the second hold it too.
+/// Returns: its generation.
+std::uint32_t share_with_second(watched_slot& slot) {
+    while (!slot.claim(1)) {  // may fail for no reason
+    }
+    const std::uint32_t generation = newest(slot.word).generation;
+    slot.publish(generation, 1);
+    slot.grant(generation, 1, 2);
+    return generation;
+}
+
 /// For searches: two readers of a lent slot give it up, and the third process renews it.
 struct renewal : rl::test_suite<renewal, 3> {
     watched_slot slot;
@@ -172,11 +183,7 @@ struct renewal : rl::test_suite<renewal, 3> {
 
     void before() {
         slot.begin(0);
-        while (!slot.claim(1)) {  // may fail for no reason
-        }
-        generation = newest(slot.word).generation;
-        slot.publish(generation, 1);
-        slot.grant(generation, 1, 2);
+        generation = share_with_second(slot);
         slot.grant(generation, 1, kernel_holder);
     }
     void thread(unsigned t) {
@@ -198,6 +205,31 @@ struct renewal : rl::test_suite<renewal, 3> {
     void after() { slot.check_available(1); }
 };
 
+/// For searches: two readers of a slot that is to be zeroed give it up, and the third takes it.
+struct zeroing : rl::test_suite<zeroing, 3> {
+    watched_slot slot;
+    std::uint32_t generation = 0;
+
+    void before() {
+        slot.begin(0, true);
+        generation = share_with_second(slot);
+    }
+    void thread(unsigned t) {
+        const holder_set me = holder_set{1} << t;
+        if (t < 2) {
+            slot.read(generation, me);
+            slot.drop(generation, me);
+            return;
+        }
+        for (int tries = 0; tries < 2; ++tries) {
+            if (const auto mine = slot.claim(me)) {
+                slot.drop(*mine, me);
+            }
+        }
+    }
+    void after() { slot.check_available(1); }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -205,7 +237,9 @@ int main(int argc, char** argv) {
                      {
                          random_case<"mixed", mixed<0>>(2'000'000),
                          random_case<"wrap", mixed<near_the_end>>(1'000'000),
+                         random_case<"zeroing", mixed<0, true>>(1'000'000),
                          search_case<"search_claims", claims>(2),
                          search_case<"search_renewal", renewal>(2),
+                         search_case<"search_zeroing", zeroing>(2),
                      });
 }

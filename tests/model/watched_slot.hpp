@@ -32,11 +32,13 @@ inline zcpool::slot_status newest(slot_word& word) { return zcpool::decode(raw(w
 
 class watched_slot {
 public:
-    /// Begins free, at this generation.
-    void begin(std::uint32_t generation) {
+    /// Begins free, at this generation. `zeroes`: whoever owns it finds what its last holder, or
+    /// new pages, left: zeroes.
+    void begin(std::uint32_t generation, bool zeroes = false) {
+        zeroes_ = zeroes;
         raw(word).store(zcpool::encode({generation, slot_state::free, 0}),
                         std::memory_order_relaxed);
-        bytes_($) = 0;
+        bytes_($) = zeroed;
         generation_ = zcpool::generation_limit;  // none yet
     }
 
@@ -68,11 +70,28 @@ public:
     }
     drop_outcome drop(std::uint32_t generation, holder_set me) {
         forget(me);
+        if (zeroes_) {
+            return drop_zeroed(generation, me);
+        }
         const drop_outcome outcome = word.drop(generation, me);
         RL_ASSERT(outcome != drop_outcome::not_held);
         RL_ASSERT(outcome != drop_outcome::freed || !lent_);
         check_stale(generation, me);  // nobody may grant to a process before it has said so
         return outcome;
+    }
+    /// Gives it up as page_renewer::drop() does where the pool zeroes.
+    drop_outcome drop_zeroed(std::uint32_t generation, holder_set me) {
+        const drop_outcome outcome = word.drop_to_clean(generation, me);
+        RL_ASSERT(outcome != drop_outcome::not_held && outcome != drop_outcome::freed);
+        check_stale(generation, me);
+        if (outcome != drop_outcome::cleaning) {
+            return outcome;
+        }
+        RL_ASSERT(writer_ == 0 && readers_ == 0 && cleaner_ == 0 && !lent_);
+        cleaner_ = me;
+        bytes_($) = zeroed;
+        free_cleaned();
+        return drop_outcome::freed;
     }
     /// What a recovery does; a slot that was taken over is then renewed and freed.
     reap_outcome reap(holder_set dead, holder_set me) {
@@ -143,6 +162,7 @@ public:
     /// Misuse: a handle that was given up is good for nothing, whoever has the slot now.
     void check_stale(std::uint32_t generation, holder_set me) {
         RL_ASSERT(word.drop(generation, me) == drop_outcome::not_held);
+        RL_ASSERT(!zeroes_ || word.drop_to_clean(generation, me) == drop_outcome::not_held);
         RL_ASSERT(!word.publish(generation, me));
         RL_ASSERT(!word.grant(generation, me, kernel_holder));
     }
@@ -177,6 +197,7 @@ public:
 private:
     static constexpr int renewed = -1;
     static constexpr int trimmed = -2;
+    static constexpr int zeroed = -3;
     static int stamp(std::uint32_t generation) { return static_cast<int>(generation); }
 
     void own(std::uint32_t generation, holder_set me) {
@@ -185,6 +206,10 @@ private:
         RL_ASSERT(has_pages_);
         generation_ = generation;
         writer_ = me;
+        if (zeroes_) {
+            const int found = bytes_($);
+            RL_ASSERT(found == zeroed || found == renewed);
+        }
         bytes_($) = 0;
     }
 
@@ -194,6 +219,7 @@ private:
     holder_set cleaner_ = 0;
     holder_set lent_ = 0;  // the kernel, as long as it may read these pages
     bool has_pages_ = true;
+    bool zeroes_ = false;
     std::uint32_t generation_ = 0;
 };
 

@@ -12,15 +12,15 @@ namespace {
 using namespace zcpool;
 
 /// Arenas of two slots, but for the last one, which has one.
-struct fixture {
-    fixture() { tested.open(debts, 5, 2); }
+struct arena_cursor_fixture {
+    arena_cursor_fixture() { tested.open(debts, 5, 2); }
 
     std::array<arena_cursor::debt, 3> debts;
     arena_cursor tested;
 };
 
 TEST_CASE("arena_cursor: knows which slots are whose", "[pool]") {
-    const fixture f;
+    const arena_cursor_fixture f;
     CHECK(f.tested.arenas() == 3);
     CHECK(f.tested.slots_in(0) == 2);
     CHECK(f.tested.slots_in(2) == 1);
@@ -29,7 +29,7 @@ TEST_CASE("arena_cursor: knows which slots are whose", "[pool]") {
 }
 
 TEST_CASE("arena_cursor: hands out the slots of an arena that was started, in order", "[pool]") {
-    fixture f;
+    arena_cursor_fixture f;
     CHECK(f.tested.take() == no_index);
     REQUIRE(f.tested.win(1));
     CHECK(f.tested.take() == no_index);
@@ -43,7 +43,7 @@ TEST_CASE("arena_cursor: hands out the slots of an arena that was started, in or
 }
 
 TEST_CASE("arena_cursor: only a retired arena can be won, by one", "[pool]") {
-    fixture f;
+    arena_cursor_fixture f;
     CHECK_FALSE(f.tested.win(3));
     CHECK_FALSE(f.tested.win(no_index));
     REQUIRE(f.tested.win(0));
@@ -57,7 +57,7 @@ TEST_CASE("arena_cursor: only a retired arena can be won, by one", "[pool]") {
 
 TEST_CASE("arena_cursor: the last slot to come back retires its arena, in whatever order",
           "[pool]") {
-    fixture f;
+    arena_cursor_fixture f;
     REQUIRE((f.tested.win(0) && f.tested.start(0)));
     REQUIRE(f.tested.take() == 0);
     CHECK_FALSE(f.tested.come_back(0));
@@ -68,7 +68,7 @@ TEST_CASE("arena_cursor: the last slot to come back retires its arena, in whatev
 }
 
 TEST_CASE("arena_cursor: while an arena has slots left no other is started", "[pool]") {
-    fixture f;
+    arena_cursor_fixture f;
     REQUIRE((f.tested.win(0) && f.tested.start(0)));
     REQUIRE(f.tested.win(1));
     CHECK_FALSE(f.tested.start(1));
@@ -77,7 +77,7 @@ TEST_CASE("arena_cursor: while an arena has slots left no other is started", "[p
 }
 
 TEST_CASE("arena_cursor: a slot that is taken out of order has to come back as well", "[pool]") {
-    fixture f;
+    arena_cursor_fixture f;
     CHECK_FALSE(f.tested.borrow(0));
     REQUIRE(f.tested.win(0));
     CHECK_FALSE(f.tested.borrow(0));

@@ -188,7 +188,7 @@ TEST_CASE("arena_memory: each refusal says what was refused, and what to do", "[
     tight.lent_settle_time = 30s;
     tight.lent_budget_permille = 499;
     CHECK(says(refused_arenas(tight).arenas, "raise lent_budget_permille"));
-    tight.lent_budget_permille = 501;
+    tight.lent_budget_permille = 500;
     CHECK(make_pool<arena_pool>(tight).report().lending == lending::arena);
     using checked_pool =
         zcpool::pool<zcpool::size_classes<64_KiB>, zcpool::pool_policy{.checking = checking::full}>;

@@ -145,6 +145,19 @@ TEST_CASE("async_acquire: a release posts, and the scheduler resumes with the sl
     CHECK(got->has_value());
 }
 
+TEST_CASE("async_acquire: in a pool that zeroes, a coroutine that waited finds zeroes", "[pool]") {
+    const auto pool = make_pool(zeroing_options(1, 1));
+    work_queue queue;
+    auto slot = pool.try_acquire(1);
+    spoil(slot);
+    answer got;
+    acquire_into(got, pool, 1, poster{&queue});
+    slot.reset();
+    CHECK(queue.run() == 1);
+    REQUIRE(got.has_value());
+    CHECK(is_zero(got->value()));
+}
+
 TEST_CASE("async_acquire: work that finds that another was faster waits on", "[pool]") {
     const auto pool = make_pool({.slots = {1, 1}});
     work_queue queue;

@@ -11,9 +11,9 @@ namespace {
 using namespace zcpool;
 
 /// A registry of caches with places in class 0.
-struct fixture {
-    fixture() { REQUIRE(sys::process_barrier::prepare().has_value()); }
-    ~fixture() {
+struct cache_registry_fixture {
+    cache_registry_fixture() { REQUIRE(sys::process_barrier::prepare().has_value()); }
+    ~cache_registry_fixture() {
         registry.suspend();
         static_cast<void>(cache_owner::find(nullptr));
     }
@@ -39,7 +39,7 @@ struct fixture {
 };
 
 TEST_CASE("cache_registry: a thread enters the same cache each time", "[pool]") {
-    fixture f;
+    cache_registry_fixture f;
     thread_cache* const first = f.enter();
     REQUIRE(first != nullptr);
     CHECK_FALSE(first->gate.was_left());
@@ -51,7 +51,7 @@ TEST_CASE("cache_registry: a thread enters the same cache each time", "[pool]") 
 
 TEST_CASE("cache_registry: while it is suspended nobody enters, and nobody has to make one",
           "[pool]") {
-    fixture f;
+    cache_registry_fixture f;
     f.registry.suspend();
     CHECK(f.enter() == nullptr);
     f.registry.suspend();
@@ -77,7 +77,7 @@ TEST_CASE("cache_registry: while it is suspended nobody enters, and nobody has t
 }
 
 TEST_CASE("cache_registry: takes over what is worth it, and lets it go as it was", "[pool]") {
-    fixture f;
+    cache_registry_fixture f;
     thread_cache* const cache = f.enter();
     REQUIRE(cache != nullptr);
     REQUIRE(cache->classes[0].release(f.records[1]));
@@ -96,7 +96,7 @@ TEST_CASE("cache_registry: takes over what is worth it, and lets it go as it was
 }
 
 TEST_CASE("cache_registry: says so when an owner is inside and does not leave", "[pool]") {
-    fixture f;
+    cache_registry_fixture f;
     thread_cache* const cache = f.enter();
     REQUIRE(cache != nullptr);
     bool emptied = false;

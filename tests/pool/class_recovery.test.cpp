@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/holders.hpp>
 #include <zcpool/pool/class_recovery.hpp>
 
 // All schedules of it are tests/model/pool.cpp; on a real slab it is slab_recovery.test.cpp.
@@ -11,10 +12,9 @@
 namespace {
 
 using namespace zcpool;
-
-constexpr holder_set me = 1;
-constexpr holder_set dead = 2;
-constexpr holder_set other = 4;
+using zcpool_test::dead;
+using zcpool_test::me;
+using zcpool_test::other;
 
 /// Slots that are only words.
 struct plain_class {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include <support/allocations.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
@@ -31,6 +32,22 @@ TEST_CASE("create: a pool that gets all it asks for has nothing to say", "[pool]
     CHECK(report.data_bytes == 4 * 4096 + 4 * 65536);
     CHECK(report.control_bytes % 4096 == 0);
     CHECK(pool->report().data_bytes == report.data_bytes);
+}
+
+TEST_CASE("create: says whether the pool zeroes, as a checked one does in any case", "[pool]") {
+    using checked = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB>,
+                                 zcpool::pool_policy{.checking = zcpool::checking::full}>;
+    CHECK(make_pool({.slots = {64, 1}}).report().zeroing == zcpool::zeroing::never);
+    CHECK(make_pool({.slots = {64, 1}}).report().cache == zcpool::cache_policy::thread);
+    CHECK(make_pool(zeroing_options(64, 1)).report().zeroing == zcpool::zeroing::on_release);
+    CHECK(make_pool(zeroing_options(64, 1)).report().cache == zcpool::cache_policy::none);
+    CHECK(make_pool<checked>({.slots = {64, 1}}).report().zeroing == zcpool::zeroing::on_release);
+    // Where both are asked for, its slots are touched once.
+    const auto both = make_pool<checked>(zeroing_options(1, 1));
+    for (int round = 0; round < 2; ++round) {
+        auto held = both.try_acquire(1);
+        spoil(held);
+    }
 }
 
 TEST_CASE("create: options out of range are refused with the value and the limit", "[pool]") {
@@ -117,6 +134,41 @@ TEST_CASE("create: whichever system call fails, it is told and nothing is leaked
     }
     CHECK(failed >= 15);
     CHECK(before == held{});
+}
+
+TEST_CASE("create: without memory for book-keeping there is no pool, and nothing is leaked",
+          "[pool]") {
+    using checked = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB>,
+                                 zcpool::pool_policy{.checking = zcpool::checking::full}>;
+    const held before;
+    CHECK(fail_each_allocation([] { return error_of(small_pool::create({.slots = {64, 2}})); }) >
+          0);
+    CHECK(fail_each_allocation(
+              [] { return error_of(small_pool::create(lending_options(64, 2))); }) > 0);
+    CHECK(fail_each_allocation([] { return error_of(checked::create({.slots = {4, 4}})); }) > 0);
+    CHECK(fail_each_allocation([] {
+              zcpool::pool_options arenas{.slots = {1, 64}, .lending = zcpool::lending::arena};
+              return error_of(small_pool::create(arenas));
+          }) > 0);
+    CHECK(before == held{});
+}
+
+TEST_CASE("create: a thread without memory for a cache goes on without one", "[pool]") {
+    for (long which = 0;; ++which) {
+        REQUIRE(which < 100);
+        const auto pool = make_pool({.slots = {64, 2}});
+        const failing_allocation broken{which};
+        {
+            const auto first = pool.try_acquire(4_KiB);
+            const auto second = pool.try_acquire(4_KiB);
+            CHECK(first);
+            CHECK(second);
+        }
+        CHECK(slots_in_use(pool) == 0);
+        if (!broken.has_failed()) {
+            break;
+        }
+    }
 }
 
 TEST_CASE("create: refused locking is reported, and fatal only where it is required", "[pool]") {

@@ -11,8 +11,8 @@ namespace {
 using namespace zcpool;
 
 /// Two threads' magazines of three slots, and two between them.
-struct fixture {
-    fixture() {
+struct depot_fixture {
+    depot_fixture() {
         REQUIRE(tested.open(2, 2, 3).has_value());
         REQUIRE(tested.equip(first));
         REQUIRE(tested.equip(second));
@@ -35,7 +35,7 @@ struct fixture {
 };
 
 TEST_CASE("depot: a pair for each thread there may be, and none for more", "[pool]") {
-    fixture f;
+    depot_fixture f;
     magazine_pair third;
     CHECK_FALSE(f.tested.equip(third));
     CHECK(third.capacity() == 0);
@@ -47,7 +47,7 @@ TEST_CASE("depot: a pair for each thread there may be, and none for more", "[poo
 }
 
 TEST_CASE("depot: gives out the magazine that was left last, whole, without a copy", "[pool]") {
-    fixture f;
+    depot_fixture f;
     CHECK_FALSE(f.tested.refill(f.second));
     for (std::size_t from = 0; from < 12; from += 3) {
         f.release(f.first, from);
@@ -67,7 +67,7 @@ TEST_CASE("depot: gives out the magazine that was left last, whole, without a co
 }
 
 TEST_CASE("depot: without room a magazine stays where it is; there is room again later", "[pool]") {
-    fixture f;
+    depot_fixture f;
     for (int round = 0; round < 3; ++round) {
         for (std::size_t from = 0; from < 12; from += 3) {
             f.release(f.first, from);
@@ -89,7 +89,7 @@ TEST_CASE("depot: without room a magazine stays where it is; there is room again
 }
 
 TEST_CASE("depot: no magazine is lost when they go round", "[pool]") {
-    fixture f;
+    depot_fixture f;
     for (int round = 0; round < 10; ++round) {
         for (std::size_t from = 0; from < 12; from += 3) {
             f.release(f.first, from);

@@ -32,7 +32,8 @@ TEST_CASE("lent_budget: bytes expire after the settle time, and not before", "[p
     lent_budget budget{account, slot, milliseconds{800}};
     REQUIRE(budget.try_detach(start, start, slot));
     CHECK(budget.detached_bytes(start + 799) == slot);
-    CHECK(budget.detached_bytes(start + 800 + budget.period().count()) == 0);
+    CHECK(budget.detached_bytes(start + 800 +
+                                static_cast<std::uint64_t>(budget.period().count())) == 0);
     CHECK(budget.try_detach(start + 2'000, start + 2'000, slot));
 }
 

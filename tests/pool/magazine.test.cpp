@@ -10,8 +10,10 @@ namespace {
 
 using namespace zcpool;
 
-struct fixture {
-    explicit fixture(std::uint32_t capacity) { pair.open(magazines[0], magazines[1], capacity); }
+struct magazine_fixture {
+    explicit magazine_fixture(std::uint32_t capacity) {
+        pair.open(magazines[0], magazines[1], capacity);
+    }
 
     /// Releases the records from the `first` up to, not including, the `last`.
     void release(std::size_t first, std::size_t last) {
@@ -54,7 +56,7 @@ TEST_CASE("magazine_pair: without magazines it has nothing to give and no room",
 
 TEST_CASE("magazine_pair: the slot that was released last is handed out first", "[pool]") {
     for (const std::uint32_t capacity : {1U, 4U, 31U}) {
-        fixture f{capacity};
+        magazine_fixture f{capacity};
         CHECK(f.pair.acquire() == nullptr);
         f.release(0, capacity);
         CHECK_FALSE(f.pair.release(f.records[50]));
@@ -70,7 +72,7 @@ TEST_CASE("magazine_pair: the slot that was released last is handed out first", 
 }
 
 TEST_CASE("magazine_pair: works on with the spare one where that is full, or empty", "[pool]") {
-    fixture f{3};
+    magazine_fixture f{3};
     CHECK_FALSE(f.pair.swap_for_full());
     f.release(0, 3);
     CHECK(f.pair.swap_for_empty());
@@ -93,7 +95,7 @@ TEST_CASE("magazine_pair: works on with the spare one where that is full, or emp
 }
 
 TEST_CASE("magazine_pair: full and empty magazines come from elsewhere and go there", "[pool]") {
-    fixture f{2};
+    magazine_fixture f{2};
     f.release(0, 2);
     REQUIRE(f.pair.swap_for_empty());
     f.release(2, 4);
@@ -116,7 +118,7 @@ TEST_CASE("magazine_pair: full and empty magazines come from elsewhere and go th
 }
 
 TEST_CASE("magazine_pair: takes out the spare one first, and then the rest", "[pool]") {
-    fixture f{3};
+    magazine_fixture f{3};
     f.release(0, 3);
     REQUIRE(f.pair.swap_for_empty());
     f.release(3, 5);
@@ -132,7 +134,7 @@ TEST_CASE("magazine_pair: takes out the spare one first, and then the rest", "[p
 
 TEST_CASE("magazine_pair: counts what users were given and gave back, not what was moved",
           "[pool]") {
-    fixture f{8};
+    magazine_fixture f{8};
     f.pair.fill(f.pointers(0, 3));
     CHECK(f.pair.acquired() == 0);
     CHECK(f.pair.released() == 0);

@@ -17,6 +17,7 @@ TEST_CASE("options: the defaults lend nothing and lock as far as the system lets
     CHECK(options.lent_budget_permille == 250);
     CHECK(pool_policy{}.spill == spill_policy::never);
     CHECK(pool_policy{}.checking == checking::none);
+    CHECK(options.zeroing == zeroing::never);
     CHECK(options.core_dump == core_dump::included);
     CHECK(options.on_misuse == nullptr);
 }

@@ -10,7 +10,7 @@ namespace {
 
 using namespace zcpool;
 
-struct fixture {
+struct process_registry_fixture {
     std::array<registry_entry, max_processes> entries;
     process_registry places{entries};
 
@@ -31,7 +31,7 @@ TEST_CASE("process_registry: encoding keeps every field", "[pool]") {
 
 TEST_CASE("process_registry: 31 processes have places of their own, and the next has none",
           "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     std::set<std::uint32_t> indices;
     for (std::uint32_t pid = 1; pid <= max_processes; ++pid) {
         const process_seat seat = f.join(pid);
@@ -46,7 +46,7 @@ TEST_CASE("process_registry: 31 processes have places of their own, and the next
 }
 
 TEST_CASE("process_registry: a place is used again only after a recovery", "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     const process_seat living = f.join(1);
     const process_seat dead = f.join(2);
     CHECK(f.recover(living) == 0);
@@ -63,7 +63,7 @@ TEST_CASE("process_registry: a place is used again only after a recovery", "[poo
 }
 
 TEST_CASE("process_registry: a death is said once, and only of who it is", "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     const process_seat living = f.join(1);
     const process_seat dead = f.join(2);
     process_status another = dead.status;
@@ -80,7 +80,7 @@ TEST_CASE("process_registry: a death is said once, and only of who it is", "[poo
 }
 
 TEST_CASE("process_registry: who died as it joined is known by its pid", "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     const process_seat living = f.join(1);
     const process_status joining{1, process_state::joining, 42, 2};
     f.entries[5].status.store(encode_process(joining), memory_order_relaxed);
@@ -92,7 +92,7 @@ TEST_CASE("process_registry: who died as it joined is known by its pid", "[pool]
 
 TEST_CASE("process_registry: a place waits for who is in the middle of a grant or of a sweep",
           "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     const process_seat living = f.join(1);
     const process_seat other = f.join(2);
     const process_seat dead = f.join(3);
@@ -117,7 +117,7 @@ TEST_CASE("process_registry: a place waits for who is in the middle of a grant o
 }
 
 TEST_CASE("process_registry: what a killed process was in the middle of does not stay", "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     const process_seat living = f.join(1);
     const process_seat dead = f.join(2);
     f.entries[dead.index].granting.store(1, memory_order_relaxed);
@@ -133,7 +133,7 @@ TEST_CASE("process_registry: what a killed process was in the middle of does not
 }
 
 TEST_CASE("process_registry: a share is granted to the living alone", "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     const process_seat from = f.join(1);
     const process_seat to = f.join(2);
     slot_word word;
@@ -155,7 +155,7 @@ TEST_CASE("process_registry: a share is granted to the living alone", "[pool]") 
 
 /// A word whose grant comes in the same moment as the death of who it is for.
 struct dying_word {
-    fixture& f;
+    process_registry_fixture& f;
     process_seat to;
     slot_word word;
     bool grant(std::uint32_t generation, holder_set me, holder_set other) {
@@ -169,7 +169,7 @@ struct dying_word {
 };
 
 TEST_CASE("process_registry: a share of one who dies meanwhile is taken back", "[pool]") {
-    fixture f;
+    process_registry_fixture f;
     const process_seat from = f.join(1);
     const process_seat to = f.join(2);
     dying_word word{f, to, {}};

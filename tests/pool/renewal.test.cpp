@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <support/catch.hpp>
 #include <support/faulty_syscalls.hpp>
+#include <support/holders.hpp>
+#include <zcpool/base/poison.hpp>
+#include <zcpool/pool/byte_pattern.hpp>
 #include <zcpool/pool/renewal.hpp>
 
 // What it does inside a slab, with budget and quarantine, is in slab.test.cpp.
@@ -13,11 +19,11 @@
 namespace {
 
 using namespace zcpool;
+using zcpool_test::me;
 
-constexpr holder_set me = 1;
-
-struct fixture {
-    explicit fixture(std::size_t budget_bytes = 0, int settle_ms = 0) {
+struct renewal_fixture {
+    explicit renewal_fixture(std::size_t budget_bytes = 0, int settle_ms = 0,
+                             zeroing zeroes = zeroing::never) {
         const std::array<class_spec, 1> classes{{{page_size, 1}}};
         layout = compute_layout(classes).value();
         data = shared_memory::create("zcpool-data", layout.data_bytes, page_use::renewable).value();
@@ -25,7 +31,8 @@ struct fixture {
                       .value();
         auto& header = *reinterpret_cast<control_header*>(control.data());
         tested = {layout.classes[0], data, control.data(),
-                  lent_budget{header.detached, budget_bytes, std::chrono::milliseconds{settle_ms}}};
+                  lent_budget{header.detached, budget_bytes, std::chrono::milliseconds{settle_ms}},
+                  zeroes};
         record.generation = word.claim(me).value();
     }
 
@@ -42,7 +49,7 @@ struct fixture {
 };
 
 TEST_CASE("renewal: lending publishes the slot and gives the kernel a share, once", "[pool]") {
-    fixture f;
+    renewal_fixture f;
     for (int i = 0; i < 3; ++i) {
         REQUIRE(f.tested.lend(f.record, f.word, me));
     }
@@ -52,14 +59,14 @@ TEST_CASE("renewal: lending publishes the slot and gives the kernel a share, onc
 }
 
 TEST_CASE("renewal: a slot that its holder gave up cannot be lent", "[pool]") {
-    fixture f;
+    renewal_fixture f;
     REQUIRE(f.word.drop(f.record.generation, me) == drop_outcome::freed);
     CHECK_FALSE(f.tested.lend(f.record, f.word, me));
     CHECK(f.record.last_lent.load(memory_order_relaxed) == 0);
 }
 
 TEST_CASE("renewal: a slot of the dead gets new pages, or goes into quarantine", "[pool]") {
-    fixture f;
+    renewal_fixture f;
     f.data.data()[0] = std::byte{7};
     REQUIRE(f.word.reap(me, me) == reap_outcome::taken_over);
     {
@@ -74,8 +81,53 @@ TEST_CASE("renewal: a slot of the dead gets new pages, or goes into quarantine",
     CHECK(f.counters().read().renewed == 1);
 }
 
+TEST_CASE("renewal: the last holder zeroes the slot, all of it, and frees it", "[pool]") {
+    renewal_fixture f{0, 0, zeroing::on_release};
+    const auto generation = f.record.generation;
+    const std::span<std::byte> bytes{f.data.data(), page_size};
+    const auto is_zeroed = [bytes] {
+        unpoison(bytes.data(), bytes.size());  // as whoever acquires it
+        return first_other(bytes, std::byte{0}) == page_size;
+    };
+    std::fill(bytes.begin(), bytes.end(), std::byte{7});
+    SECTION("an owner") {}
+    SECTION("a reader, when there is no other one") {
+        REQUIRE(f.word.publish(generation, me));
+        REQUIRE(f.word.grant(generation, me, 2));
+        CHECK(f.tested.drop(0, generation, f.word, me) == drop_outcome::still_held);
+        CHECK(bytes.front() == std::byte{7});
+        CHECK(f.tested.drop(0, generation, f.word, me) == drop_outcome::not_held);
+        CHECK(f.tested.drop(0, generation, f.word, 2) == drop_outcome::freed);
+        CHECK(is_zeroed());
+        return;
+    }
+    CHECK(f.tested.drop(0, generation, f.word, me) == drop_outcome::freed);
+    CHECK(f.word.was() == slot_status{generation + 1, slot_state::free, 0});
+    CHECK(is_zeroed());
+    // A stale handle changes nothing.
+    bytes.front() = std::byte{7};
+    CHECK(f.tested.drop(0, generation, f.word, me) == drop_outcome::not_held);
+    CHECK(bytes.front() == std::byte{7});
+}
+
+TEST_CASE("renewal: what the kernel may still read is not zeroed", "[pool]") {
+    renewal_fixture f{0, 0, zeroing::on_release};
+    f.data.data()[0] = std::byte{7};
+    REQUIRE(f.tested.lend(f.record, f.word, me));
+    CHECK(f.tested.drop(0, f.record.generation, f.word, me) == drop_outcome::resting);
+    CHECK(f.data.data()[0] == std::byte{7});
+}
+
+TEST_CASE("renewal: only where it is asked to it zeroes anything", "[pool]") {
+    renewal_fixture f;
+    f.data.data()[0] = std::byte{7};
+    f.tested.zero(0);
+    CHECK(f.tested.drop(0, f.record.generation, f.word, me) == drop_outcome::freed);
+    CHECK(f.data.data()[0] == std::byte{7});
+}
+
 TEST_CASE("renewal: only a resting slot is cleaned", "[pool]") {
-    fixture f;
+    renewal_fixture f;
     CHECK(f.tested.clean(0, f.word, me) == renewal::lost);
     REQUIRE(f.tested.lend(f.record, f.word, me));
     CHECK(f.tested.clean(0, f.word, me) == renewal::lost);
@@ -89,7 +141,7 @@ TEST_CASE("renewal: only a resting slot is cleaned", "[pool]") {
 }
 
 TEST_CASE("renewal: the account counts from the last send, wherever it was noted", "[pool]") {
-    fixture f{0, 60'000};
+    renewal_fixture f{0, 60'000};
     REQUIRE(f.word.publish(f.record.generation, me));
     REQUIRE(f.word.grant(f.record.generation, me, kernel_holder));
     f.record.last_lent.store(lent_now(), memory_order_relaxed);

@@ -158,6 +158,28 @@ TEST_CASE("shared_memory: renewal of a part only is found out, and the trial lea
     CHECK(std::all_of(memory->data(), memory->data() + 16 * page_size, is_zero));
 }
 
+TEST_CASE("shared_memory: a trial of renewal that is cut short leaves zeros", "[pool]") {
+    auto memory = shared_memory::create("zcpool-test", 4 * page_size, page_use::renewable);
+    REQUIRE(memory.has_value());
+    int cut_short = 0;
+    for (long i = 0;; ++i) {
+        REQUIRE(i < 100);
+        faults broken;
+        broken.fail_call(i, EAGAIN);
+        const auto tried = memory->verify_renewal(0, 4 * page_size);
+        if (faults::calls() <= i) {
+            CHECK(tried == true);
+            break;
+        }
+        cut_short += tried ? 0 : 1;
+        broken.fail_call(-1, 0);
+        REQUIRE(memory->fill(0, 4 * page_size));
+        const auto is_zero = [](std::byte each) { return each == std::byte{0}; };
+        CHECK(std::all_of(memory->data(), memory->data() + 4 * page_size, is_zero));
+    }
+    CHECK(cut_short >= 6);  // populating, the pipe, filling it twice, punching, populating
+}
+
 TEST_CASE("shared_memory: kernels without MFD_NOEXEC_SEAL will do", "[pool]") {
     const faults old;
     faults::forget_noexec_seal();

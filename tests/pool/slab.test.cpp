@@ -6,18 +6,18 @@
 
 #include <support/catch.hpp>
 #include <support/faulty_syscalls.hpp>
+#include <support/holders.hpp>
 #include <zcpool/pool/slab.hpp>
 
 namespace {
 
 using namespace zcpool;
 using zcpool_test::faults;
-
-constexpr holder_set me = 1;
+using zcpool_test::me;
 
 /// One class of slots of a page, with memories of its own.
-struct fixture {
-    explicit fixture(std::uint32_t slots, std::size_t budget_bytes = 0, int settle_ms = 0) {
+struct slab_fixture {
+    explicit slab_fixture(std::uint32_t slots, std::size_t budget_bytes = 0, int settle_ms = 0) {
         const std::array<class_spec, 1> classes{{{page_size, slots}}};
         layout = compute_layout(classes).value();
         data = shared_memory::create("zcpool-data", layout.data_bytes, page_use::renewable).value();
@@ -58,7 +58,7 @@ struct fixture {
 };
 
 TEST_CASE("slab: every slot is taken once, at its own address", "[pool]") {
-    fixture f{5};
+    slab_fixture f{5};
     for (std::uint32_t i = 0; i < 5; ++i) {
         slot_record* record = f.take();
         REQUIRE(record != nullptr);
@@ -69,7 +69,7 @@ TEST_CASE("slab: every slot is taken once, at its own address", "[pool]") {
 }
 
 TEST_CASE("slab: slots whose hints were lost are found by the sweep, all of them", "[pool]") {
-    fixture f{100};
+    slab_fixture f{100};
     f.lose_hints();
     for (int i = 0; i < 100; ++i) {
         REQUIRE(f.take() != nullptr);
@@ -78,7 +78,7 @@ TEST_CASE("slab: slots whose hints were lost are found by the sweep, all of them
 }
 
 TEST_CASE("slab: resting slots whose hints were lost are found as well", "[pool]") {
-    fixture f{1};
+    slab_fixture f{1};
     f.rest_one();
     f.lose_hints();
     CHECK(f.take() != nullptr);
@@ -86,7 +86,7 @@ TEST_CASE("slab: resting slots whose hints were lost are found as well", "[pool]
 
 TEST_CASE("slab: an index beyond the slots, scribbled into shared memory, reaches no slot",
           "[pool]") {
-    fixture f{1};
+    slab_fixture f{1};
     f.rest_one();
     auto& positions =
         *reinterpret_cast<index_ring::counters*>(f.control.data() + f.layout.classes[0].ring);
@@ -97,7 +97,7 @@ TEST_CASE("slab: an index beyond the slots, scribbled into shared memory, reache
 }
 
 TEST_CASE("slab: a full class is swept again only after something came back", "[pool]") {
-    fixture f{2};
+    slab_fixture f{2};
     slot_record* first = f.take();
     REQUIRE(f.take() != nullptr);
     REQUIRE(f.take() == nullptr);  // swept, and noted
@@ -109,7 +109,7 @@ TEST_CASE("slab: a full class is swept again only after something came back", "[
 }
 
 TEST_CASE("slab: a lent slot comes back under fresh pages", "[pool]") {
-    fixture f{1};
+    slab_fixture f{1};
     slot_record* record = f.take();
     std::memset(record->data, 0x77, page_size);
     REQUIRE(f.tested.lend(*record, me));
@@ -123,7 +123,7 @@ TEST_CASE("slab: a lent slot comes back under fresh pages", "[pool]") {
 }
 
 TEST_CASE("slab: a slot that was not lent keeps its pages", "[pool]") {
-    fixture f{1};
+    slab_fixture f{1};
     slot_record* record = f.take();
     record->data[0] = std::byte{0x77};
     REQUIRE(f.tested.give_back(*record, me) != drop_outcome::not_held);
@@ -132,7 +132,7 @@ TEST_CASE("slab: a slot that was not lent keeps its pages", "[pool]") {
 }
 
 TEST_CASE("slab: slots that are never lent are taken before one is renewed", "[pool]") {
-    fixture f{2};
+    slab_fixture f{2};
     CHECK(f.rest_one() == 0);
     CHECK(to_number(f.take()->slot) == 1);
     CHECK(f.tested.stats().renewed == 0);
@@ -141,7 +141,7 @@ TEST_CASE("slab: slots that are never lent are taken before one is renewed", "[p
 }
 
 TEST_CASE("slab: the slot that rested longest is renewed first", "[pool]") {
-    fixture f{3};
+    slab_fixture f{3};
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (const std::size_t i : {2U, 0U, 1U}) {
         REQUIRE(f.tested.lend(*taken[i], me));
@@ -153,7 +153,7 @@ TEST_CASE("slab: the slot that rested longest is renewed first", "[pool]") {
 }
 
 TEST_CASE("slab: renewing ahead makes resting slots hot", "[pool]") {
-    fixture f{3};
+    slab_fixture f{3};
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (slot_record* each : taken) {
         REQUIRE(f.tested.lend(*each, me));
@@ -170,7 +170,7 @@ TEST_CASE("slab: renewing ahead makes resting slots hot", "[pool]") {
 TEST_CASE("slab: pages that cannot be replaced put the slot in quarantine until they can",
           "[pool]") {
     for (const bool punch : {true, false}) {
-        fixture f{2};
+        slab_fixture f{2};
         CHECK(f.rest_one() == 0);
         slot_record* other = f.take();
         REQUIRE(other != nullptr);
@@ -191,7 +191,7 @@ TEST_CASE("slab: pages that cannot be replaced put the slot in quarantine until 
 
 TEST_CASE("slab: a slot that settled is renewed although one before it is over the budget",
           "[pool]") {
-    fixture f{2, 0, 200};
+    slab_fixture f{2, 0, 200};
     CHECK(f.tested.stats().slots == 2);
     std::array<slot_record*, 2> taken{f.take(), f.take()};
     for (slot_record* each : taken) {
@@ -209,7 +209,7 @@ TEST_CASE("slab: a slot that settled is renewed although one before it is over t
 }
 
 TEST_CASE("slab: failed renewals are counted against the budget once", "[pool]") {
-    fixture f{1, 4 * page_size, 60'000};
+    slab_fixture f{1, 4 * page_size, 60'000};
     f.rest_one();
     auto& account = reinterpret_cast<control_header*>(f.control.data())->detached;
     const lent_budget budget{account, 4 * page_size, std::chrono::milliseconds{60'000}};
@@ -225,7 +225,7 @@ TEST_CASE("slab: failed renewals are counted against the budget once", "[pool]")
 }
 
 TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all", "[pool]") {
-    fixture f{3, page_size, 60'000};
+    slab_fixture f{3, page_size, 60'000};
     std::array<slot_record*, 3> taken{f.take(), f.take(), f.take()};
     for (const std::size_t i : {0U, 1U}) {
         REQUIRE(f.tested.lend(*taken[i], me));
@@ -244,7 +244,7 @@ TEST_CASE("slab: beyond the lent budget slots rest on, and are not lent at all",
 
 TEST_CASE("slab: trims the slots that would be taken last, and fills them again on demand",
           "[pool]") {
-    fixture f{5};
+    slab_fixture f{5};
     slot_record* used = f.take();
     CHECK(f.tested.trim(me, 1) == 3);
     CHECK(f.tested.stats().trimmed == 3);
@@ -266,7 +266,7 @@ TEST_CASE("slab: trims the slots that would be taken last, and fills them again 
 }
 
 TEST_CASE("slab: a trimmed slot that gets no pages is not handed out until it does", "[pool]") {
-    fixture f{1};
+    slab_fixture f{1};
     {
         const faults broken;
         faults::fail_punches(EPERM);

@@ -12,8 +12,11 @@
 
 #include <support/catch.hpp>
 #include <support/faulty_syscalls.hpp>
+#include <support/holders.hpp>
 #include <support/scale.hpp>
 #include <zcpool/base/align.hpp>
+#include <zcpool/base/poison.hpp>
+#include <zcpool/pool/byte_pattern.hpp>
 #include <zcpool/pool/slab_arenas.hpp>
 
 namespace {
@@ -21,15 +24,16 @@ namespace {
 using namespace zcpool;
 using namespace zcpool::literals;
 using zcpool_test::faults;
+using zcpool_test::me;
 
-constexpr holder_set me = 1;
 constexpr std::size_t slot_bytes = 512_KiB;
 constexpr std::uint32_t in_arena = 4;
 
 /// One class of slots, four of which make an arena. What it promises does not depend on the size of
 /// pages.
-struct fixture {
-    explicit fixture(std::uint32_t slots, std::size_t budget_bytes = 0, int settle_ms = 0) {
+struct arenas_fixture {
+    explicit arenas_fixture(std::uint32_t slots, std::size_t budget_bytes = 0, int settle_ms = 0,
+                            zeroing zeroes = zeroing::never) {
         const std::array<class_spec, 1> classes{{{slot_bytes, slots}}};
         layout = compute_layout(classes, checking::none, lending::arena).value();
         data =
@@ -40,7 +44,8 @@ struct fixture {
         auto& header = *reinterpret_cast<control_header*>(control.data());
         const lent_budget budget{header.detached, budget_bytes,
                                  std::chrono::milliseconds{settle_ms}};
-        REQUIRE(slots_of.open(layout.classes[0], class_index{0}, data, control, budget, nullptr));
+        REQUIRE(slots_of.open(layout.classes[0], class_index{0}, data, control, budget, nullptr,
+                              zeroes));
         REQUIRE(tested.open(slots_of));
         tested.fill_store();
     }
@@ -95,7 +100,7 @@ struct fixture {
 };
 
 TEST_CASE("slab_arenas: slots are taken in order, also those that came back meanwhile", "[pool]") {
-    fixture f{2 * in_arena};
+    arenas_fixture f{2 * in_arena};
     f.give_back(f.take_next(0));
     f.give_back(f.take_next(1));
     for (std::uint32_t slot = 2; slot < 2 * in_arena; ++slot) {
@@ -104,7 +109,7 @@ TEST_CASE("slab_arenas: slots are taken in order, also those that came back mean
 }
 
 TEST_CASE("slab_arenas: an arena of which nothing was lent is used again as it is", "[pool]") {
-    fixture f{in_arena};
+    arenas_fixture f{in_arena};
     for (int round = 0; round < 3; ++round) {
         for (std::uint32_t slot = 0; slot < in_arena; ++slot) {
             slot_record& record = f.take_next(slot);
@@ -116,8 +121,25 @@ TEST_CASE("slab_arenas: an arena of which nothing was lent is used again as it i
     CHECK(f.stats().renewed == 0);
 }
 
+TEST_CASE("slab_arenas: in a pool that zeroes no slot comes back with what was in it", "[pool]") {
+    arenas_fixture f{in_arena, 0, 0, zeroing::on_release};
+    for (int round = 0; round < 4; ++round) {
+        for (std::uint32_t slot = 0; slot < in_arena; ++slot) {
+            slot_record& record = f.take_next(slot);
+            unpoison(record.data, slot_bytes);  // as a buffer does
+            CHECK(first_other({record.data, slot_bytes}, std::byte{0}) == slot_bytes);
+            std::memset(record.data, 7, slot_bytes);
+            if (round == 1 && slot == 1) {
+                f.lend(record);
+            }
+            f.give_back(record);
+        }
+    }
+    CHECK(f.stats().renewed == in_arena);
+}
+
 TEST_CASE("slab_arenas: no slot is taken again before the whole arena was renewed", "[pool]") {
-    fixture f{in_arena};
+    arenas_fixture f{in_arena};
     std::vector<slot_record*> all;
     for (std::uint32_t slot = 0; slot < in_arena; ++slot) {
         all.push_back(&f.take_next(slot));
@@ -140,7 +162,7 @@ TEST_CASE("slab_arenas: no slot is taken again before the whole arena was renewe
 
 TEST_CASE("slab_arenas: arenas that need no renewal come first, then the longest-resting",
           "[pool]") {
-    fixture f{4 * in_arena};
+    arenas_fixture f{4 * in_arena};
     CHECK(f.rest_one() == 0);
     CHECK(f.rest_one() == 1);
     CHECK(f.rest_one() == 2);
@@ -156,7 +178,7 @@ TEST_CASE(
     "slab_arenas: a free slot of an arena of which none was lent is found before the pool is "
     "exhausted",
     "[pool]") {
-    fixture f{2 * in_arena};
+    arenas_fixture f{2 * in_arena};
     std::vector<slot_record*> all;
     for (std::uint32_t slot = 0; slot < 2 * in_arena; ++slot) {
         all.push_back(&f.take_next(slot));
@@ -177,7 +199,7 @@ TEST_CASE(
 }
 
 TEST_CASE("slab_arenas: what a sweep took out of the current arena is passed over", "[pool]") {
-    fixture f{in_arena};
+    arenas_fixture f{in_arena};
     f.give_back(f.take_next(0));
     // The sweep of another thread, which saw no room a moment ago.
     const auto generation = f.slots_of.word(2).claim(me);
@@ -191,7 +213,7 @@ TEST_CASE("slab_arenas: what a sweep took out of the current arena is passed ove
 }
 
 TEST_CASE("slab_arenas: the budget counts whole arenas", "[pool]") {
-    fixture f{4 * in_arena, 2 * huge_page_size, 60'000};
+    arenas_fixture f{4 * in_arena, 2 * huge_page_size, 60'000};
     for (const std::uint32_t arena : {0U, 1U, 2U, 3U}) {
         CHECK(f.rest_one() == arena);
     }
@@ -213,12 +235,12 @@ TEST_CASE("slab_arenas: the budget counts whole arenas", "[pool]") {
 
 TEST_CASE("slab_arenas: a budget with room for a slot, but not for its arena, lends nothing",
           "[pool]") {
-    fixture f{in_arena, huge_page_size - page_size, 60'000};
+    arenas_fixture f{in_arena, huge_page_size - page_size, 60'000};
     CHECK_FALSE(f.slots_of.lend(f.take_next(0), me));
 }
 
 TEST_CASE("slab_arenas: an arena that cannot be renewed is set aside and tried again", "[pool]") {
-    fixture f{in_arena};
+    arenas_fixture f{in_arena};
     f.rest_one();
     {
         const faults broken;
@@ -237,7 +259,7 @@ TEST_CASE("slab_arenas: an arena that cannot be renewed is set aside and tried a
 }
 
 TEST_CASE("slab_arenas: arenas can be renewed ahead of need, whole ones", "[pool]") {
-    fixture f{3 * in_arena};
+    arenas_fixture f{3 * in_arena};
     for (std::uint32_t arena = 0; arena < 3; ++arena) {
         f.rest_one();
     }
@@ -252,7 +274,7 @@ TEST_CASE("slab_arenas: arenas can be renewed ahead of need, whole ones", "[pool
 }
 
 TEST_CASE("slab_arenas: the last arena may have fewer slots, and is renewed as a whole", "[pool]") {
-    fixture f{in_arena + 1};
+    arenas_fixture f{in_arena + 1};
     CHECK(f.layout.data_bytes == 2 * huge_page_size);
     for (int round = 0; round < 2; ++round) {
         std::vector<slot_record*> all;
@@ -271,7 +293,7 @@ TEST_CASE("slab_arenas: the last arena may have fewer slots, and is renewed as a
 }
 
 TEST_CASE("slab_arenas: arenas whose hints were lost are found, ready or resting", "[pool]") {
-    fixture f{3 * in_arena};
+    arenas_fixture f{3 * in_arena};
     f.rest_one();
     f.lose_hints();
     std::array<bool, 3 * in_arena> seen{};
@@ -287,7 +309,7 @@ TEST_CASE("slab_arenas: arenas whose hints were lost are found, ready or resting
 TEST_CASE(
     "slab_arenas: a slot in somebody's hands keeps its arena as it is, whatever the count says",
     "[pool]") {
-    fixture f{in_arena};
+    arenas_fixture f{in_arena};
     f.rest_one();
     const auto generation = f.slots_of.word(3).claim(me);
     REQUIRE(generation.has_value());
@@ -303,7 +325,7 @@ TEST_CASE(
 
 TEST_CASE("slab_arenas: threads never have the same slot, nor one that was not renewed", "[pool]") {
     constexpr std::uint32_t threads = 4;
-    fixture f{2 * in_arena};
+    arenas_fixture f{2 * in_arena};
     std::array<std::atomic<std::uint32_t>, 2 * in_arena> owners{};
     std::atomic<long> wrong{0};
     std::atomic<long> done{0};

@@ -6,18 +6,18 @@
 
 #include <support/catch.hpp>
 #include <support/faulty_syscalls.hpp>
+#include <support/holders.hpp>
 #include <zcpool/pool/slab_recovery.hpp>
 
 namespace {
 
 using namespace zcpool;
+using zcpool_test::dead;
 using zcpool_test::faults;
+using zcpool_test::me;
 
-constexpr holder_set me = 1;
-constexpr holder_set dead = 2;
-
-struct fixture {
-    explicit fixture(std::uint32_t slots) {
+struct slab_recovery_fixture {
+    explicit slab_recovery_fixture(std::uint32_t slots) {
         const std::array<class_spec, 1> classes{{{page_size, slots}}};
         layout = compute_layout(classes).value();
         data = shared_memory::create("zcpool-data", layout.data_bytes, page_use::renewable).value();
@@ -39,7 +39,7 @@ struct fixture {
 };
 
 TEST_CASE("slab_recovery: a slot that the dead owned comes back with new pages", "[pool]") {
-    fixture f{2};
+    slab_recovery_fixture f{2};
     for (int i = 0; i < 2; ++i) {
         const slot_record* const record = f.all.take(dead, search::quick).record;
         REQUIRE(record != nullptr);
@@ -60,7 +60,7 @@ TEST_CASE("slab_recovery: a slot that the dead owned comes back with new pages",
 }
 
 TEST_CASE("slab_recovery: hints that were lost are there again", "[pool]") {
-    fixture f{200};
+    slab_recovery_fixture f{200};
     std::memset(f.control.data() + f.layout.classes[0].store, 0,
                 bitmap_store::words_for(200) * sizeof(bitmap_store::word));
     static_cast<void>(f.recover());
@@ -73,7 +73,7 @@ TEST_CASE("slab_recovery: hints that were lost are there again", "[pool]") {
 }
 
 TEST_CASE("slab_recovery: where new pages are refused the slot waits in quarantine", "[pool]") {
-    fixture f{1};
+    slab_recovery_fixture f{1};
     REQUIRE(f.all.take(dead, search::quick).record != nullptr);
     {
         faults broken;
@@ -85,7 +85,7 @@ TEST_CASE("slab_recovery: where new pages are refused the slot waits in quaranti
 }
 
 TEST_CASE("slab_recovery: an audit says who has what", "[pool]") {
-    fixture f{8};
+    slab_recovery_fixture f{8};
     slab_recovery tested{f.all};
     CHECK(tested.audit().free == 8);
     static_cast<void>(f.all.take(dead, search::quick));                // 0: owned

@@ -18,8 +18,8 @@ call_site line(std::uint32_t number) {
     return site;
 }
 
-struct fixture {
-    fixture() { tested.open(5); }
+struct slot_history_fixture {
+    slot_history_fixture() { tested.open(5); }
 
     /// A whole life, acquired at `number` and released at `number + 1`.
     slot_life live(std::uint32_t number) {
@@ -32,7 +32,7 @@ struct fixture {
 };
 
 TEST_CASE("slot_history: a life goes on from its beginning to its end", "[pool]") {
-    fixture f;
+    slot_history_fixture f;
     const slot_life life = f.tested.begin(line(1));
     CHECK(life != 0);
     CHECK(f.tested.is_now(life));
@@ -43,7 +43,7 @@ TEST_CASE("slot_history: a life goes on from its beginning to its end", "[pool]"
 }
 
 TEST_CASE("slot_history: a life ends once, and only by its own number", "[pool]") {
-    fixture f;
+    slot_history_fixture f;
     const slot_life first = f.live(1);
     CHECK_FALSE(f.tested.end(first, line(3)));
     const slot_life second = f.tested.begin(line(4));
@@ -57,7 +57,7 @@ TEST_CASE("slot_history: a life ends once, and only by its own number", "[pool]"
 }
 
 TEST_CASE("slot_history: the last lives are remembered with their places", "[pool]") {
-    fixture f;
+    slot_history_fixture f;
     CHECK_FALSE(f.tested.last_sites().known);
     std::vector<slot_life> lives;
     for (std::uint32_t i = 0; i < 6; ++i) {
@@ -80,7 +80,7 @@ TEST_CASE("slot_history: the last lives are remembered with their places", "[poo
 }
 
 TEST_CASE("slot_history: numbers start over without a life of 0, and keep their pool", "[pool]") {
-    fixture f;
+    slot_history_fixture f;
     slot_life last = 0;
     constexpr std::uint32_t lives = (std::uint32_t{1} << 23) + 3;
     for (std::uint32_t i = 0; i < lives; ++i) {
@@ -95,7 +95,7 @@ TEST_CASE("slot_history: numbers start over without a life of 0, and keep their 
 }
 
 TEST_CASE("slot_history: another pool's life is foreign where its number tells", "[pool]") {
-    fixture f;
+    slot_history_fixture f;
     slot_history other;
     other.open(6);
     const slot_life mine = f.tested.begin({});
@@ -106,6 +106,18 @@ TEST_CASE("slot_history: another pool's life is foreign where its number tells",
     CHECK_FALSE(f.tested.is_now(theirs));
     CHECK_FALSE(f.tested.end(theirs, {}));
     CHECK_FALSE(f.tested.sites_of(theirs).known);
+}
+
+TEST_CASE("slot_history: the last life is a good handle's while it goes on only", "[pool]") {
+    zcpool::slot_history history;
+    history.open(3);
+    const auto life = history.begin({});
+    CHECK(history.last() == life);
+    CHECK(history.end(history.last(), {}));
+    CHECK(history.last() == life);
+    CHECK_FALSE(history.end(history.last(), {}));
+    const auto next = history.begin({});
+    CHECK(history.last() == next);
 }
 
 }  // namespace

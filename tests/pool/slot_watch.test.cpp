@@ -82,6 +82,20 @@ TEST_CASE("slot_watch: a release notifies once, and the next try gets the slot",
     CHECK(pool.stats()[0].waited == 1);
 }
 
+TEST_CASE("slot_watch: in a pool that zeroes, who was notified finds zeroes", "[pool]") {
+    const auto pool = make_pool(zeroing_options(1, 1));
+    auto held = pool.try_acquire(1);
+    counted_watch tested{pool};
+    for (int round = 0; round < 3; ++round) {
+        tested.wait();
+        spoil(held);
+        held.reset();
+        REQUIRE(tested.calls == round + 1);
+        held = tested.watch.try_again().value();
+    }
+    CHECK(is_zero(held));
+}
+
 TEST_CASE("slot_watch: who finds that another was faster waits on", "[pool]") {
     const auto pool = make_pool({.slots = {1, 1}});
     auto held = pool.try_acquire(1);

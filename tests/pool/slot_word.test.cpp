@@ -3,21 +3,14 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/holders.hpp>
 #include <zcpool/pool/slot_word.hpp>
 
 namespace {
 
 using namespace zcpool;
-
-constexpr holder_set me = 1;
-constexpr holder_set other = 2;
-
-TEST_CASE("slot_word: encoding keeps every field", "[pool]") {
-    const slot_status all{generation_limit - 1, slot_state::quarantine, ~holder_set{0}};
-    CHECK(decode(encode(all)) == all);
-    CHECK(encode({}) == 0);
-    CHECK(decode(encode({generation_limit, slot_state::free, 0})).generation == 0);
-}
+using zcpool_test::me;
+using zcpool_test::other;
 
 TEST_CASE("slot_word: a free slot is claimed once", "[pool]") {
     slot_word word;
@@ -43,6 +36,30 @@ TEST_CASE("slot_word: a published slot stays while anybody holds it", "[pool]") 
     CHECK(word.drop(generation, me) == drop_outcome::still_held);
     CHECK_FALSE(word.claim(me).has_value());
     CHECK(word.drop(generation, other) == drop_outcome::freed);
+}
+
+TEST_CASE("slot_word: a share of what a peer told us of", "[pool]") {
+    constexpr holder_set third = 8;
+    slot_word word;
+    CHECK(word.accept(0, me, other) == accept_outcome::gone);
+    const auto generation = *word.claim(me);
+    CHECK(word.accept(generation, me, other) == accept_outcome::gone);  // not published
+    REQUIRE(word.publish(generation, me));
+    CHECK(word.accept(generation + 1, me, other) == accept_outcome::gone);
+    CHECK(word.accept(generation, third, other) == accept_outcome::gone);
+    CHECK(word.accept(generation, me, other) == accept_outcome::accepted);
+    CHECK(word.accept(generation, me, other) == accept_outcome::mine_already);
+    CHECK(word.accept(generation, other, third) == accept_outcome::accepted);
+    CHECK(word.was() == slot_status{generation, slot_state::published, me | other | third});
+    CHECK(word.drop(generation, me) == drop_outcome::still_held);
+    CHECK(word.drop(generation, other) == drop_outcome::still_held);
+    CHECK(word.accept(generation, me, other) == accept_outcome::gone);
+    CHECK(word.accept(generation, third, other, true) == accept_outcome::accepted);
+    CHECK(word.was() == slot_status{generation, slot_state::published, other});
+    CHECK(word.accept(generation, third, me) == accept_outcome::gone);
+    CHECK(word.accept(generation, other, other) == accept_outcome::mine_already);
+    CHECK(word.drop(generation, other) == drop_outcome::freed);
+    CHECK(word.accept(generation, third, other) == accept_outcome::gone);
 }
 
 TEST_CASE("slot_word: a lent slot rests until it is cleaned", "[pool]") {
@@ -73,6 +90,41 @@ TEST_CASE("slot_word: a lent slot rests until it is cleaned", "[pool]") {
         CHECK(word.was() == slot_status{generation, slot_state::published, kernel_holder});
         CHECK(word.claim_resting(me));
     }
+}
+
+TEST_CASE("slot_word: the last holder of a slot that is to be zeroed cleans it", "[pool]") {
+    slot_word word;
+    auto generation = *word.claim(me);
+    SECTION("an owner") {}
+    SECTION("a reader, behind the others") {
+        REQUIRE(word.publish(generation, me));
+        REQUIRE(word.grant(generation, me, other));
+        CHECK(word.drop_to_clean(generation, other) == drop_outcome::still_held);
+        CHECK(word.was() == slot_status{generation, slot_state::published, me});
+    }
+    CHECK(word.drop_to_clean(generation, me) == drop_outcome::cleaning);
+    CHECK(word.was() == slot_status{generation, slot_state::cleaning, me});
+    // Nobody gets it meanwhile: not whoever was told of it, nor its cleaner a second time.
+    CHECK(word.accept(generation, me, other) == accept_outcome::gone);
+    CHECK_FALSE(word.claim(other).has_value());
+    CHECK_FALSE(word.claim_resting(other));
+    CHECK(word.drop_to_clean(generation, me) == drop_outcome::not_held);
+    SECTION("then it is free") {
+        word.free_cleaned();
+        CHECK(word.was() == slot_status{generation + 1, slot_state::free, 0});
+    }
+    SECTION("or it dies, and it is the recoverer's to clean") {
+        CHECK(word.reap(me, other) == reap_outcome::taken_over);
+    }
+}
+
+TEST_CASE("slot_word: what the kernel may read rests, and is zeroed by nobody", "[pool]") {
+    slot_word word;
+    const auto generation = *word.claim(me);
+    REQUIRE(word.publish(generation, me));
+    REQUIRE(word.grant(generation, me, kernel_holder));
+    CHECK(word.drop_to_clean(generation, me) == drop_outcome::resting);
+    CHECK(word.was() == slot_status{generation, slot_state::published, kernel_holder});
 }
 
 TEST_CASE("misuse: slot_word: steps by those who do not hold the slot change nothing", "[pool]") {
@@ -138,7 +190,7 @@ TEST_CASE("slot_word: a trimmed slot is nobody's until it is claimed as one with
 }
 
 TEST_CASE("slot_word: what the dead had is taken back according to what it was", "[pool]") {
-    constexpr holder_set recoverer = 4;
+    constexpr holder_set recoverer = 8;
     slot_word word;
     CHECK(word.reap(other, recoverer) == reap_outcome::untouched);
     auto generation = *word.claim(me);
@@ -166,11 +218,6 @@ TEST_CASE("slot_word: what the dead had is taken back according to what it was",
     CHECK(word.reap(me, recoverer) == reap_outcome::resting);
     CHECK(slot_word::is_resting(word.was()));
     CHECK(word.reap(me, recoverer) == reap_outcome::untouched);
-}
-
-TEST_CASE("slot_word: generations start over without harm", "[pool]") {
-    CHECK(next_generation(generation_limit - 1) == 0);
-    CHECK(next_generation(0) == 1);
 }
 
 TEST_CASE("slot_word: of many who claim at once one wins each time", "[pool][.stress]") {

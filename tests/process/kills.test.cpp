@@ -43,20 +43,21 @@ void kill_workers(const zcpool::pool_options& options, std::size_t most_held, lo
     CHECK(tally.timeouts.load() == 0);
     CHECK(tally.refused.load() == 0);
     CHECK(places_taken(pool) == 1);
+    CHECK(slots_in_use(pool) == 0);
     check_all_there(pool);
 }
 
 TEST_CASE("kills: three workers on 256 slots, one killed at a time", "[kills]") {
-    kill_workers<one_class>({.slots = {256}}, 20, scaled(2'500));
+    kill_workers<one_class>({.slots = {256}}, 20, scaled(7'000));
 }
 
 TEST_CASE("kills: slots that are lent, renewed and trimmed", "[kills]") {
     auto options = lending_options(64, 16);
-    kill_workers<two_classes>(options, 8, scaled(250));
+    kill_workers<two_classes>(options, 8, scaled(750));
 }
 
 TEST_CASE("kills: workers that wait for each other's slots", "[kills]") {
-    kill_workers<one_class>({.slots = {4}}, 2, scaled(250));
+    kill_workers<one_class>({.slots = {4}}, 2, scaled(1'000));
 }
 
 TEST_CASE("kills: those who recover are killed too", "[kills]") {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Several recover at once what the same dead process had.
+#include <memory>
+
 #include "workers.hpp"
 
 namespace {

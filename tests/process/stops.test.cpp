@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A process that is stopped is not dead, and holds nobody up.
+#include <chrono>
+
 #include "workers.hpp"
 
 namespace {

@@ -17,8 +17,8 @@ struct pop_only {
 static_assert(!hint_ring<pop_only>);
 
 /// A ring with memory of its own.
-struct owned_ring {
-    explicit owned_ring(std::uint32_t capacity)
+struct owned_index_ring {
+    explicit owned_index_ring(std::uint32_t capacity)
         : cells(index_ring::cells_for(capacity)), ring(counters, cells) {}
     index_ring::counters counters;
     std::vector<index_ring::cell> cells;
@@ -26,7 +26,7 @@ struct owned_ring {
 };
 
 TEST_CASE("index_ring: pop on an empty ring returns nothing", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     CHECK(owned.ring.pop() == no_index);
     CHECK(owned.ring.pop() == no_index);
     CHECK(owned.ring.push(3));
@@ -35,7 +35,7 @@ TEST_CASE("index_ring: pop on an empty ring returns nothing", "[ring]") {
 }
 
 TEST_CASE("index_ring: indices come out in order of arrival, over many laps", "[ring]") {
-    owned_ring owned{5};
+    owned_index_ring owned{5};
     CHECK(owned.ring.capacity() == 8);
     std::uint32_t in = 0;
     std::uint32_t out = 0;
@@ -50,7 +50,7 @@ TEST_CASE("index_ring: indices come out in order of arrival, over many laps", "[
 }
 
 TEST_CASE("index_ring: a full ring refuses and keeps what it has", "[ring]") {
-    owned_ring owned{2};
+    owned_index_ring owned{2};
     CHECK(owned.ring.push(0));
     CHECK(owned.ring.push(1));
     CHECK_FALSE(owned.ring.push(2));
@@ -61,7 +61,7 @@ TEST_CASE("index_ring: a full ring refuses and keeps what it has", "[ring]") {
 }
 
 TEST_CASE("index_ring: a writer that died after winning its position stops nobody", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     owned.counters.tail.fetch_add(1, std::memory_order_relaxed);  // won, never written
     CHECK(owned.ring.push(7));
     CHECK(owned.ring.pop() == 7);
@@ -69,7 +69,7 @@ TEST_CASE("index_ring: a writer that died after winning its position stops nobod
 }
 
 TEST_CASE("index_ring: a reader that died after winning its position stops nobody", "[ring]") {
-    owned_ring owned{2};
+    owned_index_ring owned{2};
     CHECK(owned.ring.push(5));
     CHECK(owned.ring.push(6));
     owned.counters.head.fetch_add(1, std::memory_order_relaxed);  // won, never taken
@@ -82,7 +82,7 @@ TEST_CASE("index_ring: a reader that died after winning its position stops nobod
 }
 
 TEST_CASE("index_ring: counters near their end wrap without harm", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     const auto near = ~std::uint64_t{0} - 5;
     owned.counters.head.store(near, std::memory_order_relaxed);
     owned.counters.tail.store(near, std::memory_order_relaxed);
@@ -93,7 +93,7 @@ TEST_CASE("index_ring: counters near their end wrap without harm", "[ring]") {
 }
 
 TEST_CASE("index_ring: a scribbled tail costs a lap, not an age", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     REQUIRE(owned.ring.push(3));
     owned.counters.tail.fetch_add(std::uint64_t{1} << 62, std::memory_order_relaxed);
     CHECK(owned.ring.pop() == 3);
@@ -101,7 +101,7 @@ TEST_CASE("index_ring: a scribbled tail costs a lap, not an age", "[ring]") {
 }
 
 TEST_CASE("index_ring: a head that was scribbled ahead of the tail is an empty ring", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     for (auto& cell : owned.cells) {
         cell.store(9, std::memory_order_relaxed);
     }
@@ -111,7 +111,7 @@ TEST_CASE("index_ring: a head that was scribbled ahead of the tail is an empty r
 }
 
 TEST_CASE("index_ring: a known tail that was scribbled costs a few positions", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     owned.counters.known_tail.store(std::uint64_t{1} << 40, std::memory_order_relaxed);
     CHECK(owned.ring.pop() == no_index);
     CHECK(owned.counters.head.load(std::memory_order_relaxed) == 1);
@@ -121,7 +121,7 @@ TEST_CASE("index_ring: a known tail that was scribbled costs a few positions", "
 }
 
 TEST_CASE("index_ring: cells that were scribbled to be of a later lap end a push", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     for (auto& cell : owned.cells) {
         cell.store(std::uint64_t{1} << 62, std::memory_order_relaxed);
     }
@@ -132,7 +132,7 @@ TEST_CASE("index_ring: cells that were scribbled to be of a later lap end a push
 }
 
 TEST_CASE("index_ring: a writer whose reader went by takes another position", "[ring]") {
-    owned_ring owned{4};
+    owned_index_ring owned{4};
     // Two readers saw the same last index; the slower one wins a position beyond the tail.
     REQUIRE(owned.ring.push(1));
     REQUIRE(owned.ring.pop() == 1);
@@ -146,7 +146,7 @@ TEST_CASE("index_ring: a writer whose reader went by takes another position", "[
 
 TEST_CASE("index_ring: neighbours lie on different cache lines, and each in a cell of its own",
           "[ring]") {
-    owned_ring owned{1024};
+    owned_index_ring owned{1024};
     std::size_t last = 0;
     for (std::uint32_t i = 0; i < 1024; ++i) {
         REQUIRE(owned.ring.push(i));
@@ -164,7 +164,7 @@ TEST_CASE("index_ring: neighbours lie on different cache lines, and each in a ce
 
 TEST_CASE("index_ring: what one thread hands to another arrives, none is left behind",
           "[ring][.stress]") {
-    owned_ring owned{64};
+    owned_index_ring owned{64};
     constexpr std::uint32_t count = 200'000;
     std::atomic<std::uint32_t> taken{0};
     std::thread writer{[&] {
@@ -189,7 +189,7 @@ TEST_CASE("index_ring: what one thread hands to another arrives, none is left be
 
 TEST_CASE("index_ring: threads make no index up and hold none twice", "[ring][.stress]") {
     constexpr std::uint32_t slots = 8;
-    owned_ring owned{
+    owned_index_ring owned{
         64};  // more cells than indices and threads: a lap never catches up with itself
     for (std::uint32_t i = 0; i < slots; ++i) {
         REQUIRE(owned.ring.push(i));

@@ -26,6 +26,7 @@ BAD = [
     (["--threads", "-2"], ["-2", "1 to 256"]),
     (["--threads", "1000"], ["1000", "1 to 256"]),
     (["--threads", "two"], ["two", "1 to 256"]),
+    (["--registered-files", "64"], ["--registered-files 64", "--loop uring"]),
     (["--sink", "teleport"],
      ["teleport", "write", "sendfile", "splice", "vmsplice", "zerocopy", "automatic"]),
     (["--loop", "select"], ["select", "epoll"]),

@@ -48,7 +48,7 @@ def sinks_of(program):
 ALL_SINKS = sinks_of(PROGRAM) if PROGRAM else []
 URING_IS_BUILT = "uring" in ALL_SINKS
 HAS_URING = URING_IS_BUILT and has_io_uring()
-SINKS = [sink for sink in ALL_SINKS if sink != "uring" or HAS_URING]
+SINKS = [sink for sink in ALL_SINKS if sink not in ("uring", "linked_splice") or HAS_URING]
 WAYS = (*(["--sink", sink] for sink in SINKS), ["--mode", "naive"])
 # The event loop of every server that is not told otherwise: the tests run with both.
 LOOP = os.environ.get("LOOP", "epoll")
@@ -65,11 +65,14 @@ class Server:
 
     def __init__(self, root, *options, wrapper=(), threads=2, exit_code=0):
         self.expected_exit_code = exit_code
-        loop = () if "--loop" in options else ("--loop", LOOP)
+        # A pool that is quick to make, and has room for the ladder.
+        defaults = {"--loop": LOOP, "--pool-bytes": "64MiB"}
+        given = [word for option, value in defaults.items() if option not in options
+                 for word in (option, value)]
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [*wrapper, PROGRAM, "--root", str(root), "--listen", "127.0.0.1:0", "--threads",
-             str(threads), *loop, *options], stdout=subprocess.PIPE, stderr=self.errors,
+             str(threads), *given, *options], stdout=subprocess.PIPE, stderr=self.errors,
             preexec_fn=die_with_parent)
         line = read_line(self.process.stdout, 20 * PATIENCE)
         if not line.startswith(b"ready "):

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <support/sockets.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/sink/linger_list.hpp>
 
 namespace {
@@ -25,7 +25,7 @@ sink::linger_list& list() { return sink::linger_list::common(); }
 /// A connection whose peer does not read, and a session that has filled it.
 struct stuck {
     connection link = tcp_pair();
-    std::unique_ptr<sink::zerocopy_session> session;
+    zcpool::unique_object<sink::zerocopy_session> session;
     std::vector<std::byte> sent;
 
     stuck(zcpool::pool_view pool, std::chrono::milliseconds linger)

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
@@ -28,8 +29,6 @@ using zcpool::slice;
 namespace sink = zcpool::sink;
 
 #define PIPED_SINKS sink::splice, sink::vmsplice
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// Pushes large messages until the descriptor takes no more.
 /// Returns: all bytes that were pushed.

@@ -252,7 +252,7 @@ void hold_the_bound(zcpool::pool_options options, bool with_deadline) {
     INFO(pool.report().arenas.text);
     REQUIRE(pool.report().lending == options.lending);
     const std::size_t budget = pool.stats().lent_budget_bytes;
-    CHECK(budget == pool_bytes / 1000 * options.lent_budget_permille);
+    CHECK(budget == pool_bytes * options.lent_budget_permille / 1000);
 
     const outcome seen =
         run<Sink>(pool, memory, before, duration,

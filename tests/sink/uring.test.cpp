@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <support/errors.hpp>
 #include <support/lifetime.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
@@ -42,8 +43,6 @@ struct ring_sink : sink::uring {
     explicit ring_sink(int fd, std::size_t copy_below = 32 * 1024)
         : uring(fd, *test_ring(), {.copy_below = copy_below}) {}
 };
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// Pushes until the descriptor takes no more. Returns: all bytes that were pushed.
 std::vector<std::byte> block(sink::uring& out, zcpool::pool_view pool) {
@@ -196,6 +195,26 @@ TEST_CASE("uring: a full descriptor blocks the sink, and it goes on at the next 
         CHECK(settle_ring(out) == sink::state::done);
         CHECK(slots_in_use(pool) == 0);
     }
+}
+
+TEST_CASE("uring: sends to a socket that the ring knows by its place", "[sink]") {
+    NEED_RING();
+    const auto ring = sink::send_ring::create(8).value();
+    if (!ring->ring().reserve_files(2)) {
+        SKIP("sparse tables of files are Linux 5.19");
+    }
+    const auto pool = make_pool({.slots = {4, 4}});
+    connection link = tcp_pair();
+    connection other = tcp_pair();
+    REQUIRE(ring->ring().set_file(1, link.ours.get()));
+    // Another's descriptor: only the place leads to the peer.
+    sink::uring out{other.ours.get(), *ring, {.copy_below = 4096, .registered_file = 1}};
+    for (const std::size_t size : {300U, 60'000U}) {
+        out.push(make_slice(pool, size, size));
+        CHECK(settle_ring(out) == sink::state::done);
+        CHECK(read_exactly(link.peer.get(), size) == pattern(size, size));
+    }
+    CHECK(slots_in_use(pool) == 0);
 }
 
 TEST_CASE("uring: a peer that closes in mid-send fails the sink and frees what it held", "[sink]") {

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <utility>
 
+#include <support/allocations.hpp>
 #include <support/pools.hpp>
 #include <support/sockets.hpp>
 #include <zcpool/sink/write.hpp>
@@ -27,6 +28,21 @@ TEST_CASE("write: its memory is free when flush returns, whatever the peer reads
         CHECK(read_exactly(link.peer.get(), 4000) == pattern(4000, i));
     }
     CHECK(pool.stats()[0].renewed == 0);
+}
+
+TEST_CASE("write: a push without memory is an error, and what was pushed is given back", "[sink]") {
+    const auto pool = make_pool({.slots = {1, 1}});
+    const connection link = unix_pair();
+    const zcpool::slice one = make_slice(pool, 100, 1);
+    const long failed = fail_each_allocation([&] {
+        sink::write out{link.ours.get()};
+        for (int i = 0; i < 64 && !out.error(); ++i) {
+            out.push(one);
+        }
+        return out.error();
+    });
+    CHECK(failed > 0);
+    CHECK(slots_in_use(pool) == 1);
 }
 
 TEST_CASE("write: takes a buffer as it is", "[sink]") {

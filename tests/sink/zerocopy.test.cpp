@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/lifetime.hpp>
 #include <support/pools.hpp>
@@ -30,8 +31,6 @@ using namespace zcpool_test;
 using namespace std::chrono_literals;
 using zcpool::slice;
 namespace sink = zcpool::sink;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 TEST_CASE("zerocopy: is pending until the kernel says that it has done", "[sink]") {
     STATIC_REQUIRE(sink::zerocopy::receipts == sink::receipt::notified);

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include <cerrno>
 #include <chrono>
-#include <memory>
 #include <system_error>
 #include <utility>
 
+#include <support/allocations.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
 #include <support/sockets.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/sink/zerocopy_session.hpp>
 
 namespace {
@@ -17,9 +19,7 @@ using namespace zcpool_test;
 using namespace std::chrono_literals;
 namespace sink = zcpool::sink;
 
-std::error_code system_error(int code) { return {code, std::system_category()}; }
-
-std::unique_ptr<sink::zerocopy_session> open_session(int socket) {
+zcpool::unique_object<sink::zerocopy_session> open_session(int socket) {
     auto opened = sink::zerocopy_session::open(socket, 1s);
     REQUIRE(opened.has_value());
     return std::move(*opened);
@@ -100,6 +100,14 @@ TEST_CASE("zerocopy_session: whichever call fails, it is not opened and nothing 
         CHECK(sink::zerocopy_session::open(link.ours.get(), 1s).error() == system_error(EMFILE));
         CHECK(before == held{});
     }
+}
+
+TEST_CASE("zerocopy_session: without memory it is not opened", "[sink]") {
+    const connection link = tcp_pair();
+    const held before;
+    CHECK(fail_each_allocation(
+              [&] { return error_of(sink::zerocopy_session::open(link.ours.get(), 1s)); }) > 0);
+    CHECK(before == held{});
 }
 
 TEST_CASE("zerocopy_session: hears of its sends when the socket's owner has closed it", "[sink]") {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,9 +12,12 @@
 #include <utility>
 #include <vector>
 
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
+#include <support/receiving.hpp>
 #include <support/resources.hpp>
+#include <support/scale.hpp>
 #include <support/sockets.hpp>
 #include <zcpool/pool/slot_event.hpp>
 #include <zcpool/source/read.hpp>
@@ -23,8 +27,6 @@ namespace {
 
 using namespace zcpool_test;
 namespace source = zcpool::source;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// Adds what a source has to the end of a row of bytes.
 void append(std::vector<std::byte>& all, source::read& in) {
@@ -305,6 +307,20 @@ TEST_CASE("read: one that was moved goes on where it was, and the other has noth
     CHECK(first.available() == 150);
     CHECK(second.available() == 0);
     CHECK(first.take().size() == 150);
+    CHECK(slots_in_use(pool) == 0);
+}
+
+TEST_CASE("read: messages of all sizes that are kept for a while stay as they came",
+          "[source][.zerocopy]") {
+    const auto pool = make_pool({.slots = {24, 4}});
+    {
+        connection link = tcp_pair();
+        source::read in{link.ours.get(), pool};
+        CHECK(wrong_octets(in, std::move(link.peer), scaled(20'000), run_seed(), [&] {
+                  pollfd readable{link.ours.get(), POLLIN, 0};
+                  static_cast<void>(::poll(&readable, 1, 100));
+              }) == 0);
+    }
     CHECK(slots_in_use(pool) == 0);
 }
 

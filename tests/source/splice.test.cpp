@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/pools.hpp>
 #include <support/resources.hpp>
@@ -25,8 +26,6 @@ using namespace zcpool_test;
 namespace source = zcpool::source;
 namespace sys = zcpool::sys;
 using source::state;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// Waits for what it waits for, ten seconds at most.
 bool wait_for(const source::splice& between, int from, int to) {

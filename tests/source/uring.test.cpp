@@ -15,9 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include <support/errors.hpp>
 #include <support/pools.hpp>
 #include <support/receive_rings.hpp>
+#include <support/receiving.hpp>
 #include <support/resources.hpp>
+#include <support/scale.hpp>
 #include <support/sockets.hpp>
 #include <zcpool/pool/slot_event.hpp>
 #include <zcpool/source/receive_ring.hpp>
@@ -28,8 +31,6 @@ namespace {
 using namespace zcpool_test;
 namespace source = zcpool::source;
 using source::state;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// Pulls until it says something else than that it waits for the ring; ten seconds at most.
 state settle_in(source::uring& in, const source::receive_ring& ring) {
@@ -62,6 +63,29 @@ std::vector<std::byte> drain(source::uring& in, const source::receive_ring& ring
     if (!(name)) {                                                                                 \
         SKIP("io_uring is not to be had, or before Linux 5.19");                                   \
     }
+
+TEST_CASE("uring: receives from a socket that the ring knows by its place", "[source]") {
+    const auto pool = make_pool({.slots = {64, 1}});
+    auto loop = test_receiving_loop(pool, {.buffers = 16, .buffer_bytes = 4_KiB});
+    if (!loop || !loop->ring->reserve_files(2)) {
+        SKIP("io_uring is not to be had, or before Linux 5.19");
+    }
+    connection link = tcp_pair();
+    connection other = tcp_pair();
+    REQUIRE(loop->ring->set_file(1, link.ours.get()));
+    {
+        // Another's descriptor: only the place leads to the peer.
+        source::uring in{other.ours.get(), *loop->slots, {.registered_file = 1}};
+        CHECK(in.pull() == state::blocked);
+        send_all(link.peer.get(), pattern(10'000, 1));
+        CHECK(loop->turn_until([&] {
+            static_cast<void>(in.pull());
+            return in.available() == 10'000;
+        }));
+        CHECK(flatten(in.take()) == pattern(10'000, 1));
+    }
+    CHECK(loop->turn_until([&] { return loop->slots->in_flight() == 0; }));
+}
 
 TEST_CASE("uring: the kernel fills slots of the pool, in order, up to the end", "[source]") {
     const auto pool = make_pool({.slots = {64, 1}});
@@ -482,6 +506,23 @@ TEST_CASE("uring: slots that were lent are received into, with what was lent unc
     for (std::uint64_t i = 0; i < 30; ++i) {
         CHECK(read_exactly(out_link.peer.get(), 4096) == pattern(4096, i));
     }
+}
+
+TEST_CASE("uring: messages of all sizes that are kept for a while stay as they came",
+          "[source][.zerocopy]") {
+    const auto pool = make_pool({.slots = {64, 1}});
+    {
+        RING_OR_SKIP(ring, pool, .buffers = 16, .buffer_bytes = 4_KiB) {
+            connection link = tcp_pair();
+            source::uring in{link.ours.get(), *ring};
+            CHECK(wrong_octets(in, std::move(link.peer), scaled(20'000), run_seed(), [&] {
+                      pollfd readable{ring->fd(), POLLIN, 0};
+                      static_cast<void>(::poll(&readable, 1, 100));
+                  }) == 0);
+        }
+        CHECK(slots_in_use(pool) <= 16);
+    }
+    CHECK(slots_in_use(pool) == 0);
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ TEST_CASE("fork: a child forked while others use the pool ends well and has its 
             }
             child forked{[&] {
                 const int step = live_in_child(pool, held, frozen);
-#if !defined(__SANITIZE_ADDRESS__)
+#if !ZCPOOL_ADDRESS_SANITIZER
                 // The way a program ends, with the destructors of this thread and of the program.
                 // LeakSanitizer would take what only the parent's threads knew for lost.
                 std::exit(step);

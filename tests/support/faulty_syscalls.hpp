@@ -206,6 +206,15 @@ struct faulty_kernel : zcpool::sys::kernel {
     static int fstat(int fd, struct stat* status) noexcept {
         return faults::strikes() ? -1 : real::fstat(fd, status);
     }
+    static int lstat(const char* path, struct stat* status) noexcept {
+        return faults::strikes() ? -1 : real::lstat(path, status);
+    }
+    static ssize_t readlink(const char* path, char* into, std::size_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::readlink(path, into, bytes);
+    }
+    static ssize_t getdents64(int fd, void* into, std::size_t bytes) noexcept {
+        return faults::strikes() ? -1 : real::getdents64(fd, into, bytes);
+    }
     static int add_seals(int fd, int seals) noexcept {
         return faults::strikes() ? -1 : real::add_seals(fd, seals);
     }
@@ -366,6 +375,9 @@ struct faulty_kernel : zcpool::sys::kernel {
     }
     static int socket(int family, int type) noexcept {
         return faults::strikes() ? -1 : real::socket(family, type);
+    }
+    static int socketpair(int type, int ends[2]) noexcept {
+        return faults::strikes() ? -1 : real::socketpair(type, ends);
     }
     static int io_uring_setup(unsigned entries, void* parameters) noexcept {
         // The flags are the third of its numbers.

@@ -5,13 +5,35 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <new>
 
 #if !__has_include(<catch2/catch_all.hpp>)
 #define CATCH_CONFIG_RUNNER
 #endif
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 
 namespace {
+
+/// Allocations by new (std::nothrow) until one fails; below 0: none does.
+thread_local long before_failure = -1;
+
+/// `ordinary()` allocates, so that the ordinary operator delete fits.
+template <class Ordinary>
+void* unless_it_fails(Ordinary ordinary) noexcept {
+    if (before_failure >= 0 && before_failure-- == 0) {
+        return nullptr;
+    }
+#if defined(__cpp_exceptions)
+    try {
+        return ordinary();
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+#else
+    return ordinary();
+#endif
+}
 
 constexpr int exit_failed = 1;
 constexpr int exit_nothing_run = 2;
@@ -50,6 +72,24 @@ public:
 CATCH_REGISTER_LISTENER(tally_listener)
 
 }  // namespace
+
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+    return unless_it_fails([&] { return ::operator new(bytes); });
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
+    return unless_it_fails([&] { return ::operator new[](bytes); });
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+    return unless_it_fails([&] { return ::operator new(bytes, alignment); });
+}
+void* operator new[](std::size_t bytes, std::align_val_t alignment,
+                     const std::nothrow_t&) noexcept {
+    return unless_it_fails([&] { return ::operator new[](bytes, alignment); });
+}
+
+zcpool_test::failing_allocation::failing_allocation(long which) noexcept { before_failure = which; }
+zcpool_test::failing_allocation::~failing_allocation() { before_failure = -1; }
+bool zcpool_test::failing_allocation::has_failed() const noexcept { return before_failure < 0; }
 
 #if ZCPOOL_TEST_CATCH == 2
 void zcpool_test::note_skip(const char* reason, const char* file, int line) noexcept {

@@ -29,6 +29,13 @@ inline zcpool::pool_options lending_options(std::uint32_t small, std::uint32_t l
             .lent_settle_time = std::chrono::milliseconds{0}};
 }
 
+/// The same of a pool that zeroes.
+inline zcpool::pool_options zeroing_options(std::uint32_t small, std::uint32_t large) {
+    auto options = lending_options(small, large);
+    options.zeroing = zcpool::zeroing::on_release;
+    return options;
+}
+
 /// Creates a pool; the test fails with the report's words when it cannot.
 template <class Pool = small_pool>
 Pool make_pool(const zcpool::pool_options& options) {
@@ -59,6 +66,19 @@ inline std::vector<std::byte> pattern(std::size_t count, std::uint64_t seed) {
     std::vector<std::byte> bytes(count);
     fill(bytes, seed);
     return bytes;
+}
+
+/// Whether a buffer holds a slot of which every byte is zero.
+inline bool is_zero(const zcpool::buffer& held) {
+    return held && std::all_of(held.data(), held.data() + held.capacity(),
+                               [](std::byte each) { return each == std::byte{0}; });
+}
+
+/// Leaves no byte of a slot zero, also behind the `count` bytes that it commits.
+inline void spoil(zcpool::buffer& held, std::size_t count = 1) {
+    REQUIRE(is_zero(held));
+    std::fill_n(held.data(), held.capacity(), std::byte{0x5A});
+    held.commit(count);
 }
 
 /// A slice of `count` bytes of pattern(seed). Expects: the pool has room.

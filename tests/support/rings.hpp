@@ -3,10 +3,12 @@
 
 // A ring that tests share, where the system allows one.
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <memory>
 
+#include <zcpool/sink/linked_splice.hpp>
 #include <zcpool/sink/send_ring.hpp>
 #include <zcpool/sink/sink.hpp>
 #include <zcpool/sink/uring.hpp>
@@ -42,6 +44,25 @@ struct patient_uring : zcpool::sink::uring {
              ++i) {
             ::usleep(1'000);
             state = uring::flush();
+        }
+        return state;
+    }
+};
+
+/// A sink that splices through the ring of tests whatever it may, and whose flush() waits for the
+/// results of its requests for as long as something happens: what waits for the descriptor is
+/// blocked, as others' is.
+struct patient_linked_splice : zcpool::sink::linked_splice {
+    explicit patient_linked_splice(int fd) : linked_splice(fd, *test_ring(), {.copy_below = 0}) {}
+    zcpool::sink::state flush() {
+        auto state = linked_splice::flush();
+        while (state == zcpool::sink::state::blocked &&
+               interest() == zcpool::sink::interest::completion) {
+            pollfd readable{test_ring()->fd(), POLLIN, 0};
+            if (::poll(&readable, 1, 50) == 0) {
+                break;
+            }
+            state = linked_splice::flush();
         }
         return state;
     }

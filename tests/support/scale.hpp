@@ -9,17 +9,19 @@
 
 namespace zcpool_test {
 
+/// Whether a sanitizer is in this program: it is slow, and keeps memory for its own ends.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr double usual_scale = 0.1;
+inline constexpr bool under_sanitizer = true;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr double usual_scale = 0.1;
+inline constexpr bool under_sanitizer = true;
 #else
-inline constexpr double usual_scale = 1.0;
+inline constexpr bool under_sanitizer = false;
 #endif
 #else
-inline constexpr double usual_scale = 1.0;
+inline constexpr bool under_sanitizer = false;
 #endif
+inline constexpr double usual_scale = under_sanitizer ? 0.1 : 1.0;
 
 /// An amount at the scale of this run, at least one.
 inline long scaled(long amount) {

@@ -45,7 +45,19 @@ inline connection unix_pair() {
     return {unique_fd{ends[0]}, unique_fd{ends[1]}};
 }
 
+/// Whether a descriptor has something to read now, or its end.
+inline bool is_readable(int fd) {
+    pollfd entry{fd, POLLIN, 0};
+    return ::poll(&entry, 1, 0) == 1;
+}
+
 /// What goes into the one end of a pipe comes out of the other.
+inline connection blocking_unix_pair() {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    return {zcpool::sys::unique_fd{ends[0]}, zcpool::sys::unique_fd{ends[1]}};
+}
+
 inline connection pipe_pair() {
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);

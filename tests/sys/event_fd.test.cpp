@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: MIT
-#include <poll.h>
-
 #include <cerrno>
 #include <utility>
 
 #include <support/catch.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
+#include <support/sockets.hpp>
 #include <zcpool/sys/event_fd.hpp>
 
 namespace {
 
 using namespace zcpool;
-
-bool is_readable(int fd) {
-    pollfd wanted{fd, POLLIN, 0};
-    return ::poll(&wanted, 1, 0) == 1;
-}
+using zcpool_test::is_readable;
 
 TEST_CASE("event_fd: readable from its first signal until it is cleared", "[sys]") {
     auto event = sys::event_fd::create().value();

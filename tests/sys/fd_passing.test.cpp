@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <zcpool/sys/fd_passing.hpp>
@@ -20,8 +21,7 @@ using namespace zcpool;
 using sys::unique_fd;
 using zcpool_test::faults;
 using zcpool_test::held;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
+using zcpool_test::system_error;
 
 struct sockets {
     explicit sockets(int type = SOCK_STREAM) {
@@ -135,6 +135,21 @@ TEST_CASE("fd_passing: the peer's user is known", "[sys]") {
     faults::shorten_sends(1);
     broken.fail_call(-1, 0);
     CHECK(sys::send_fds(pair.here.get(), text, {}).error() == system_error(EMSGSIZE));
+}
+
+TEST_CASE("fd_passing: an end that was closed, or shut down, has hung up", "[sys]") {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const zcpool::sys::unique_fd ours{ends[0]};
+    zcpool::sys::unique_fd peer{ends[1]};
+    CHECK_FALSE(zcpool::sys::has_hung_up(ours.get()));
+    REQUIRE(::write(peer.get(), "x", 1) == 1);  // something to read is no end
+    CHECK_FALSE(zcpool::sys::has_hung_up(ours.get()));
+    REQUIRE(::shutdown(peer.get(), SHUT_WR) == 0);
+    CHECK(zcpool::sys::has_hung_up(ours.get()));
+    peer.reset();
+    CHECK(zcpool::sys::has_hung_up(ours.get()));
+    CHECK(zcpool::sys::has_hung_up(9999));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <climits>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <string_view>
 
@@ -49,6 +50,7 @@ TEST_CASE("kernel: a descriptor that is not open is answered with -1 and EBADF",
     CHECK(errno_of([&] { return kernel::ftruncate(-1, 0); }) == EBADF);
     CHECK(errno_of([&] { return kernel::fchmod(-1, 0600); }) == EBADF);
     CHECK(errno_of([&] { return kernel::fstat(-1, &status); }) == EBADF);
+    CHECK(errno_of([&] { return kernel::getdents64(-1, &byte, 1); }) == EBADF);
     CHECK(errno_of([&] { return kernel::add_seals(-1, F_SEAL_GROW); }) == EBADF);
     CHECK(errno_of([&] { return kernel::get_seals(-1); }) == EBADF);
     CHECK(errno_of([&] { return kernel::fallocate(-1, 0, 0, page); }) == EBADF);
@@ -71,6 +73,20 @@ TEST_CASE("kernel: a descriptor that is not open is answered with -1 and EBADF",
     CHECK(errno_of([&] { return kernel::sendfile(-1, file.get(), nullptr, 1); }) == EBADF);
     CHECK(kernel::mmap(nullptr, page, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED);
     CHECK(errno == EBADF);
+}
+
+TEST_CASE("kernel: a link has a mode and a text of its own", "[sys]") {
+    const unique_fd file = make_file(page);
+    char path[32];
+    std::snprintf(path, sizeof path, "/proc/self/fd/%d", file.get());
+    struct stat status{};
+    REQUIRE(kernel::lstat(path, &status) == 0);
+    CHECK(S_ISLNK(status.st_mode));
+    char text[64]{};
+    CHECK(kernel::readlink(path, text, sizeof text) == 28);
+    CHECK(std::string_view{text} == "/memfd:zcpool-test (deleted)");
+    CHECK(errno_of([&] { return kernel::lstat("/no/such", &status); }) == ENOENT);
+    CHECK(errno_of([&] { return kernel::readlink("/", text, sizeof text); }) == EINVAL);
 }
 
 TEST_CASE("kernel: a file has the size, mode and seals that it was given", "[sys]") {

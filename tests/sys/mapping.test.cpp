@@ -72,6 +72,24 @@ std::vector<bool> resident(const void* address) {
 
 bool is_mapped(const void* address) { return !resident(address).empty(); }
 
+TEST_CASE("mapping: one for reading sees what others write, and cannot be written", "[sys]") {
+    const memfd file = make_file();
+    const auto opened = file.reopen_read_only();
+    REQUIRE(opened.has_value());
+    CHECK(mapping::shared(opened->get(), bytes).error() ==
+          std::error_code(EACCES, std::system_category()));
+    const auto read = mapping::read_only(opened->get(), bytes);
+    REQUIRE(read.has_value());
+    CHECK(read->size() == bytes);
+    const mapping written = make_shared(file);
+    written.data()[bytes - 1] = std::byte{7};
+    CHECK(read->data()[bytes - 1] == std::byte{7});
+    CHECK(zcpool_test::status_of([&] {
+              *static_cast<volatile std::byte*>(read->data()) = std::byte{1};
+              return 0;
+          }) == -SIGSEGV);
+}
+
 TEST_CASE("mapping: an empty one has nothing and unmaps nothing", "[sys]") {
     mapping empty;
     CHECK_FALSE(empty);
@@ -391,6 +409,26 @@ TEST_CASE("mapping: a part that is forbidden may not be touched, the rest may", 
     faults broken;
     broken.fail_call(0, ENOMEM);
     CHECK(tested.forbid(0, page_size).error() == std::errc::not_enough_memory);
+}
+
+TEST_CASE("mapping: a part of a file takes the place of a part, and no more", "[sys]") {
+    const memfd file = make_file();
+    const mapping whole = make_shared(file);
+    {
+        auto made = mapping::reserved(4 * page_size);
+        REQUIRE(made.has_value());
+        REQUIRE(made->place(page_size, file.fd(), 3 * page_size, 2 * page_size).has_value());
+        made->data()[page_size] = std::byte{7};
+        CHECK(whole.data()[3 * page_size] == std::byte{7});
+        CHECK(touch(made->data() + 3 * page_size - 1) == 0);
+        CHECK(touch(made->data() + page_size - 1) == -SIGSEGV);
+        CHECK(touch(made->data() + 3 * page_size) == -SIGSEGV);
+        faults broken;
+        broken.fail_call(0, EAGAIN);
+        CHECK(made->place(0, file.fd(), 0, page_size).error() ==
+              std::errc::resource_unavailable_try_again);
+    }
+    CHECK(is_mapped(whole.data()));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <zcpool/base/config.hpp>
@@ -26,6 +27,7 @@ using namespace zcpool;
 using sys::memfd;
 using zcpool_test::faults;
 using zcpool_test::held;
+using zcpool_test::system_error;
 
 constexpr std::size_t pages = 8;
 constexpr std::size_t bytes = pages * page_size;
@@ -45,8 +47,6 @@ struct stat status_of(const memfd& file) {
 std::size_t allocated_bytes(const memfd& file) {
     return static_cast<std::size_t>(status_of(file).st_blocks) * 512;
 }
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// Whether a range of the file is all the same byte.
 bool is_all(const memfd& file, std::size_t offset, std::size_t count, char wanted) {

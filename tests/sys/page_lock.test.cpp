@@ -13,6 +13,7 @@
 
 #include <support/catch.hpp>
 #include <support/child.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/sys/page_lock.hpp>
@@ -22,6 +23,7 @@ namespace {
 using namespace zcpool;
 using sys::lock_pages;
 using zcpool_test::faults;
+using zcpool_test::system_error;
 
 constexpr std::size_t bytes = 4 * page_size;
 
@@ -50,8 +52,6 @@ bool can_lock() {
     const std::size_t before = locked_bytes();
     return ::mlock(probe.data(), page_size) == 0 && locked_bytes() == before + page_size;
 }
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 TEST_CASE("page_lock: not asked for, nothing is locked and nothing refused", "[sys]") {
     const sys::mapping pages = make();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <zcpool/base/config.hpp>
@@ -22,6 +23,7 @@ namespace {
 
 using namespace zcpool;
 using zcpool_test::faults;
+using zcpool_test::system_error;
 
 constexpr std::size_t pages = 8;
 constexpr std::size_t bytes = pages * page_size;
@@ -31,8 +33,6 @@ sys::pipe make_pipe() {
     REQUIRE(made.has_value());
     return std::move(*made);
 }
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// A mapped file whose pages are small and hold their own numbers.
 struct numbered_file {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <zcpool/sys/pipe_pool.hpp>
@@ -16,8 +17,6 @@ namespace {
 using namespace zcpool_test;
 using namespace zcpool::literals;
 namespace sys = zcpool::sys;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 TEST_CASE("pipe_pool: makes pipes of the size that was asked for", "[sys]") {
     sys::pipe_pool pipes{256_KiB};

@@ -9,6 +9,7 @@
 
 #include <support/catch.hpp>
 #include <support/child.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <zcpool/sys/process.hpp>
@@ -19,8 +20,7 @@ using namespace zcpool;
 using zcpool_test::child;
 using zcpool_test::faults;
 using zcpool_test::held;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
+using zcpool_test::system_error;
 
 TEST_CASE("process: the start time is field 22, whatever the program is called", "[sys]") {
     CHECK(sys::start_time_in("7 (name) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 0") ==

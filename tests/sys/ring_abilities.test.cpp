@@ -3,6 +3,7 @@
 #include <system_error>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <zcpool/sys/ring_abilities.hpp>
@@ -12,8 +13,7 @@ namespace {
 using namespace zcpool;
 using sys::ask_io_uring;
 using zcpool_test::faults;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
+using zcpool_test::system_error;
 
 TEST_CASE("ring_abilities: a refused ring says why, and has no operations", "[sys]") {
     const zcpool_test::held before;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/interrupts.hpp>
 #include <support/sockets.hpp>
@@ -32,8 +33,6 @@ using namespace zcpool_test;
 using sys::send_file;
 using sys::send_parts;
 using sys::write_parts;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 iovec part_of(std::string& text) { return {text.data(), text.size()}; }
 

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <support/system_tree.hpp>
@@ -16,9 +17,8 @@ namespace {
 
 using namespace zcpool;
 using zcpool_test::faults;
+using zcpool_test::system_error;
 using zcpool_test::system_tree;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 bool has(const short_text<256>& text, std::string_view part) {
     return text.view().find(part) != std::string_view::npos;

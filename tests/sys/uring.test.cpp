@@ -107,6 +107,64 @@ TEST_CASE("uring: a request that was not handed over yet can be made to do nothi
     CHECK(::close(descriptor) == 0);
 }
 
+TEST_CASE("uring: linked requests find room together, or what is prepared goes first", "[sys]") {
+    auto made = sys::uring::create(4);
+    if (!made) {
+        SKIP("io_uring is not to be had");
+    }
+    sys::uring& ring = **made;
+    int completed = 0;
+    const auto count = [&](std::uint64_t, std::int32_t, std::uint32_t) { ++completed; };
+    for (unsigned i = 0; i < 3; ++i) {
+        CHECK(ring.make_room(1));
+        CHECK(ring.prepared() == i);
+        io_uring_sqe* const place = ring.next_request();
+        REQUIRE(place != nullptr);
+        ::io_uring_prep_nop(place);
+    }
+    CHECK(ring.make_room(2));
+    CHECK(ring.prepared() == 0);
+    ring.reap(count);
+    CHECK(completed == 3);
+    CHECK_FALSE(ring.make_room(5));  // than it has places
+}
+
+TEST_CASE("uring: a registered file is named by its place, and open while it stands there",
+          "[sys]") {
+    auto made = sys::uring::create(4);
+    if (!made) {
+        SKIP("io_uring is not to be had");
+    }
+    sys::uring& ring = **made;
+    if (!ring.reserve_files(2)) {
+        SKIP("sparse tables of files are Linux 5.19");
+    }
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    REQUIRE(ring.set_file(1, ends[1]));
+    ::close(ends[1]);
+    for (const unsigned place : {1U, 0U}) {
+        io_uring_sqe* const request = ring.next_request();
+        REQUIRE(request != nullptr);
+        ::io_uring_prep_write(request, static_cast<int>(place), "x", 1, 0);
+        request->flags |= IOSQE_FIXED_FILE;
+        REQUIRE(ring.submit());
+        ring.wait(10'000);
+        int completed = 0;
+        ring.reap([&](std::uint64_t, std::int32_t result, std::uint32_t) {
+            ++completed;
+            CHECK(result == (place == 1 ? 1 : -EBADF));
+        });
+        CHECK(completed == 1);
+    }
+    char got = 0;
+    CHECK(::read(ends[0], &got, 1) == 1);
+    REQUIRE(ring.set_file(1, -1));
+    CHECK(::read(ends[0], &got, 1) == 0);  // now it is closed
+    CHECK_FALSE(ring.set_file(2, ends[0]).has_value());
+    ::close(ends[0]);
+}
+
 TEST_CASE("uring: numbers that stand here are those of the kernel", "[sys]") {
     CHECK(sys::op_send_zc == IORING_OP_SEND_ZC);
     CHECK(sys::send_from_registered == IORING_RECVSEND_FIXED_BUF);

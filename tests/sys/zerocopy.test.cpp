@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/errors.hpp>
 #include <support/faulty_syscalls.hpp>
 #include <support/resources.hpp>
 #include <support/sockets.hpp>
@@ -21,8 +22,6 @@ namespace {
 
 using namespace zcpool;
 using namespace zcpool_test;
-
-std::error_code system_error(int code) { return {code, std::system_category()}; }
 
 /// Waits for the next message of the error queue, ten seconds at most.
 auto next_notice(int socket) {

@@ -63,7 +63,7 @@ public:
           capacity_(limits.head.head + 1),
           input_(std::make_unique_for_overwrite<char[]>(capacity_)),
           parser_(limits.head),
-          sink_(origin.make_sink(socket_.get())),
+          sink_(make_sink()),
           deadline_(now + limits.header) {}
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
@@ -155,6 +155,15 @@ private:
     // A turn ends after so many rounds, so that one client cannot keep the loop.
     static constexpr int rounds_a_turn = 16;
 
+    // Requests to a ring that knows the socket by its place go there.
+    [[nodiscard]] auto make_sink() {
+        if constexpr (requires { origin_.make_sink(socket_.get(), socket_.registered_place()); }) {
+            return origin_.make_sink(socket_.get(), socket_.registered_place());
+        } else {
+            return origin_.make_sink(socket_.get());
+        }
+    }
+
     // Always asks the sink: one that failed has dropped what was queued, and only the answer tells.
     [[nodiscard]] zcpool::sink::state flush() {
         const auto before = sink_.queued();
@@ -238,6 +247,8 @@ private:
     // Returns: false when the peer is gone or has nothing more to say.
     [[nodiscard]] bool receive() {
         const received got = socket_.receive(input_.get() + filled_, capacity_ - filled_);
+        origin_.counters().receive_calls.add(got.calls);
+        origin_.counters().receive_slots_lacked.add(got.lacked_slot ? 1 : 0);
         filled_ += got.count;
         // What comes later makes a new event; but the peer's end may have been announced together
         // with what was read here.

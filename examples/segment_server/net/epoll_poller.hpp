@@ -95,6 +95,10 @@ public:
         }
     }
 
+    /// Nothing is under way behind connections that have ended.
+    template <class Loop>
+    static void finish(Loop&) noexcept {}
+
 private:
     void watch(int fd, void* tag) noexcept {
         epoll_event event{};

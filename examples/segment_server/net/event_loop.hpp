@@ -73,7 +73,7 @@ public:
                 return cut_off();
             }
         }
-        finish_sends();
+        finish();
         return true;
     }
 
@@ -203,8 +203,9 @@ private:
         }
     }
 
-    // While this thread lives, which such a ring needs. What the kernel still refers to then stays.
-    void finish_sends() noexcept {
+    // While this thread lives, which such rings need. What the kernel still refers to then stays.
+    void finish() {
+        poller_.finish(*this);
         if constexpr (sends_through_ring) {
             origin_.sinks().ring().finish();
         }
@@ -316,7 +317,7 @@ private:
             // The kernel may still write there: memory that is lost is better.
             static_cast<void>(new (std::nothrow) std::list<entry>{std::move(connections_)});
         }
-        finish_sends();
+        finish();
         return clean;
     }
 

@@ -23,7 +23,9 @@ struct received {
     };
     kind what = kind::nothing;
     std::size_t count = 0;
-    bool ask_again = false;  ///< at once, and not after the next event
+    bool ask_again = false;    ///< at once, and not after the next event
+    bool lacked_slot = false;  ///< of those that connections share: it went on without
+    std::uint64_t calls = 0;   ///< system calls or requests that this took
 };
 
 /// A socket that is read when it is said to be readable.
@@ -38,12 +40,15 @@ public:
         if (n > 0) {
             const auto count = static_cast<std::size_t>(n);
             // A short count means that the socket is empty: what comes later makes a new event.
-            return {received::kind::octets, count, count == room};
+            return {.what = received::kind::octets,
+                    .count = count,
+                    .ask_again = count == room,
+                    .calls = 1};
         }
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            return {received::kind::nothing, 0, errno == EINTR};
+            return {.ask_again = errno == EINTR, .calls = 1};
         }
-        return {received::kind::end};
+        return {.what = received::kind::end, .calls = 1};
     }
 
     /// Whether something has arrived that receive() has not been given yet.

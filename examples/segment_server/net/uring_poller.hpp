@@ -4,118 +4,33 @@
 // An event loop's view of the world through an io_uring: accepting, receiving and waiting are
 // requests, all of which a turn hands over in the one system call that waits, together with those
 // of the sinks where they send through the same ring.
-// Source: io_uring(7), io_uring_prep_multishot_accept(3), IORING_RECVSEND_POLL_FIRST (Linux 5.19).
+// Source: io_uring(7), io_uring_prep_multishot_accept(3).
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
+#include <zcpool/source/receive_ring.hpp>
 #include <zcpool/sys/unique_fd.hpp>
 #include <zcpool/sys/uring.hpp>
 
-#include <segment_server/net/ready_socket.hpp>
+#include <segment_server/net/file_table.hpp>
+#include <segment_server/net/ring_socket.hpp>
 
 namespace segment_server {
 
-/// What a connection has asked the ring for. The kernel knows its address, and that of the
-/// connection's input: both stay until nothing is under way any more.
-struct alignas(16) ring_link {
-    void* owner = nullptr;
-    int fd = -1;
-    std::uint8_t under_way = 0;  ///< a bit for each kind of request
-    bool has_result = false;     ///< of a receive
-    bool is_leaving = false;
-    bool was_emptied = true;  ///< the socket, by the last receive
-    int result = 0;
-    std::size_t room = 0;  ///< of the receive that is under way
-};
-
-/// The requests of a loop, by the low bits of their names; the others are the address of the link
-/// that asked, none for those of the loop itself. The highest bit tells them from those of a
-/// send_ring.
-enum class ring_request : std::uint8_t {
-    receive,
-    ready,
-    end_receive,
-    end_ready,
-    wake,
-    accept,
-    end
-};
-
-[[nodiscard]] inline std::uint64_t name_of(const ring_link* who, ring_request what) noexcept {
-    return std::uint64_t{1} << 63 | reinterpret_cast<std::uintptr_t>(who) |
-           static_cast<std::uint64_t>(what);
-}
-
-/// Prepares a request: `prepare(place)` fills it in. Returns: false when the kernel takes none.
-template <class Prepare>
-[[nodiscard]] bool ask(zcpool::sys::uring& ring, const ring_link* who, ring_request what,
-                       Prepare&& prepare) noexcept {
-    io_uring_sqe* const place = ring.next_request();
-    if (place == nullptr) {
-        return false;
-    }
-    prepare(place);
-    place->user_data = name_of(who, what);
-    return true;
-}
-
-/// A socket that is read by requests, straight into the connection's input.
-class ring_socket {
-public:
-    ring_socket(zcpool::sys::unique_fd socket, zcpool::sys::uring& ring, ring_link& link) noexcept
-        : socket_(std::move(socket)), ring_(ring), link_(link) {}
-
-    [[nodiscard]] int get() const noexcept { return socket_.get(); }
-
-    /// Expects: while a receive is under way, the same place as when it was asked for, or nobody
-    /// who wants the octets.
-    [[nodiscard]] received receive(char* to, std::size_t room) noexcept {
-        if (std::exchange(link_.has_result, false)) {
-            if (link_.result > 0) {
-                const auto count = static_cast<std::size_t>(link_.result);
-                link_.was_emptied = count < link_.room;
-                return {received::kind::octets, count, true};
-            }
-            if (link_.result != -EAGAIN && link_.result != -EINTR) {
-                return {received::kind::end};
-            }
-            link_.was_emptied = true;
-        }
-        return is_receiving() || start(to, room) ? received{} : received{received::kind::end};
-    }
-
-    /// Whether something has arrived that receive() has not been given yet.
-    [[nodiscard]] bool has_more() const noexcept {
-        char octet = 0;
-        return link_.has_result || ::recv(get(), &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-    }
-
-private:
-    static constexpr std::uint8_t bit = 1U << static_cast<unsigned>(ring_request::receive);
-
-    [[nodiscard]] bool is_receiving() const noexcept { return (link_.under_way & bit) != 0; }
-
-    [[nodiscard]] bool start(char* to, std::size_t room) noexcept {
-        link_.room = room;
-        const bool asked = ask(ring_, &link_, ring_request::receive, [&](io_uring_sqe* place) {
-            ::io_uring_prep_recv(place, get(), to, room, 0);
-            place->ioprio |= link_.was_emptied ? IORING_RECVSEND_POLL_FIRST : 0;
-        });
-        link_.under_way |= asked ? bit : std::uint8_t{0};
-        return asked;
-    }
-
-    zcpool::sys::unique_fd socket_;
-    zcpool::sys::uring& ring_;
-    ring_link& link_;
+/// What a poller is made of: the ring of the loop, and where the kernel puts what comes for its
+/// connections; none: into the room of each; and where the ring knows its connections' sockets by
+/// place; none: it looks them up by descriptor.
+struct loop_ring {
+    zcpool::sys::uring& ring;
+    std::unique_ptr<zcpool::source::receive_ring> slots;
+    std::unique_ptr<file_table> files;
 };
 
 /// Tells a loop of what happens, as epoll_poller does.
@@ -125,13 +40,19 @@ public:
     using link = ring_link;
     static constexpr bool must_ask = true;
 
-    /// `ring`: made for a loop, and not enabled yet.
-    uring_poller(int wake, zcpool::sys::uring& ring) noexcept : ring_(ring), wake_(wake) {}
+    /// `with.ring`: made for a loop, and not enabled yet.
+    uring_poller(int wake, loop_ring with) noexcept
+        : ring_(with.ring),
+          slots_(std::move(with.slots)),
+          files_(std::move(with.files)),
+          wake_(wake) {}
     uring_poller(const uring_poller&) = delete;
     uring_poller& operator=(const uring_poller&) = delete;
 
     [[nodiscard]] socket_type make_socket(zcpool::sys::unique_fd socket, link& one) noexcept {
-        return socket_type{std::move(socket), ring_, one};
+        const int fd = socket.get();
+        return socket_type{std::move(socket), ring_, slots_.get(),
+                           files_ ? files_->put(fd) : file_place{}, one};
     }
 
     [[nodiscard]] static bool is_ready() noexcept { return true; }
@@ -169,6 +90,7 @@ public:
             ask(ring_, &one, ring_request::ready, [&](io_uring_sqe* place) {
                 // Of errors that were not asked for, a multishot request may lose an edge.
                 ::io_uring_prep_poll_multishot(place, one.fd, POLLOUT | POLLERR | POLLHUP);
+                name_socket(*place, one);
             })) {
             one.under_way |= bit_of(ring_request::ready);
         }
@@ -176,6 +98,7 @@ public:
     /// Forgets a connection. Returns: whether it may be destroyed now; if not, the loop is told.
     [[nodiscard]] bool release(link& one) noexcept {
         one.is_leaving = true;
+        one.source.reset();  // whose request is none of this connection's any more
         cancel(one, ring_request::receive, ring_request::end_receive);
         cancel(one, ring_request::ready, ring_request::end_ready);
         return one.under_way == 0;
@@ -189,10 +112,28 @@ public:
         ring_.reap([&](std::uint64_t name, std::int32_t result, std::uint32_t flags) {
             if ((name >> 63) == 0) {
                 loop.sent(name, result, flags);
-            } else {
+            } else if (!zcpool::source::receive_ring::is_name(name)) {
                 completed(loop, name, result, flags);
+            } else if (slots_) {
+                slots_->take_in(name, result, flags);
             }
         });
+        if (slots_) {
+            slots_->announce([&](void* one) {
+                loop.happened(static_cast<link*>(one)->owner, std::uint32_t{POLLIN});
+            });
+            slots_->reap();  // what they have taken is room for more
+        }
+    }
+
+    /// Waits until the kernel receives no more for connections that have ended, for a second at
+    /// most. In the loop's thread, when it has no connection any more.
+    template <class Loop>
+    void finish(Loop& loop) {
+        for (int i = 0; i < 100 && slots_ && slots_->in_flight() != 0; ++i) {
+            wait(loop, 10);
+        }
+        slots_.reset();
     }
 
 private:
@@ -285,6 +226,8 @@ private:
     }
 
     zcpool::sys::uring& ring_;
+    std::unique_ptr<zcpool::source::receive_ring> slots_;
+    std::unique_ptr<file_table> files_;
     int wake_;
     int listener_ = -1;
     bool accepts_ = false;

@@ -43,6 +43,8 @@ struct alignas(zcpool::cache_line) worker_counters {
     counter aborted;  ///< connections that broke with a response unsent
     counter cache_hits;
     counter cache_misses;
+    counter receive_calls;         ///< and requests, for what clients send
+    counter receive_slots_lacked;  ///< times that there was none for it
     counter queued_bytes;
     counter sent_bytes;
     counter sink_copied_bytes;

@@ -82,6 +82,10 @@ constexpr summed_row connection_rows[] = {
     {"cache_hits_total", "Requests for files that were in the pool.", &worker_counters::cache_hits},
     {"cache_misses_total", "Requests for files that had to be read.",
      &worker_counters::cache_misses},
+    {"receive_calls_total", "System calls or requests for what clients send.",
+     &worker_counters::receive_calls},
+    {"receive_slots_lacked_total", "Times that there was no slot for what a client sends.",
+     &worker_counters::receive_slots_lacked},
     {"queued_bytes_total", "Bytes of responses, heads included.", &worker_counters::queued_bytes},
     {"sent_bytes_total", "Bytes that sockets took.", &worker_counters::sent_bytes},
     {"sink_copied_bytes_total", "Bytes sent by calls that copy.",
@@ -109,6 +113,12 @@ void write_server(exposition& out, const server_report& report) {
                                    each.option, each.asked, each.used, each.reason),
                        1);
         }
+    }
+    if (report.inputs) {
+        const auto stats = report.inputs->stats();
+        out.single("receive_slots", "gauge", "Slots for what clients send.", stats.begin()->slots);
+        out.single("receive_slots_in_use", "gauge", "Those that are filled, or with the kernel.",
+                   stats.begin()->in_use);
     }
     out.single("connections", "gauge", "Connections that are open.", report.quota->open());
     out.single("connections_limit", "gauge", "How many there may be.", report.quota->limit());

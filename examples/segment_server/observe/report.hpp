@@ -33,8 +33,9 @@ struct server_report {
     const root_directory* root = nullptr;
     const connection_quota* quota = nullptr;
     const std::deque<worker_counters>* workers = nullptr;
-    std::optional<zcpool::pool_view> pool;  ///< absent in naive mode
-    const segment_cache* cache = nullptr;   ///< likewise
+    std::optional<zcpool::pool_view> pool;    ///< absent in naive mode
+    const segment_cache* cache = nullptr;     ///< likewise
+    std::optional<zcpool::pool_view> inputs;  ///< absent unless loops receive into slots
     std::vector<substitution> substitutions{};
 };
 

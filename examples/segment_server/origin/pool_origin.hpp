@@ -7,6 +7,7 @@
 
 #include <array>
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -75,6 +76,12 @@ public:
     }
 
     [[nodiscard]] Sink make_sink(int socket) const noexcept { return new_sink_(socket); }
+    /// `place`: of the socket among the registered files of the sink's ring; below 0: none.
+    [[nodiscard]] Sink make_sink(int socket, int place) const noexcept
+        requires std::invocable<const sink_maker<Sink>&, int, int>
+    {
+        return new_sink_(socket, place);
+    }
     /// What sinks have in common.
     [[nodiscard]] const sink_maker<Sink>& sinks() const noexcept { return new_sink_; }
 

@@ -106,8 +106,11 @@ std::optional<text_pool> make_text_pool(zcpool::lending lending, std::uint32_t s
     if (lending != zcpool::lending::arena) {
         return std::nullopt;
     }
-    auto made =
-        text_pool::create({.slots = {slots}, .lending = lending, .lent_settle_time = settle_time});
+    // All of it may be lent: it holds nothing else, and a smaller part would not come to an arena.
+    auto made = text_pool::create({.slots = {slots},
+                                   .lending = lending,
+                                   .lent_budget_permille = 1000,
+                                   .lent_settle_time = settle_time});
     if (!made || made->report().lending != lending) {
         return std::nullopt;
     }

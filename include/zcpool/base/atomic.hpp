@@ -28,6 +28,7 @@ template <class T>
 class atomic {
     static_assert(std::atomic<T>::is_always_lock_free,
                   "shared memory needs lock-free atomics: 16-byte ones are not, with g++ 12");
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): of the atomic, whatever T is.
     static_assert(sizeof(std::atomic<T>) == sizeof(T), "the representation is part of the layout");
 
 public:

@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the library asks of its platform, and the only macros it defines. The settings must be the
-// same in all files of a program.
+// What the library asks of its platform, and the only macros it defines.
 //
 // - ZCPOOL_ASSERTIONS: 1 aborts on contract violations, with a message. Default: 1 unless NDEBUG.
+//   Files of one program may differ in it, as they may in optimisation and exceptions: no type
+//   depends on them. Of an inline function that several files have the linker keeps one, so
+//   contracts may then be checked in fewer or more places than a file asked for. They may differ in
+//   RTTI where nobody asks for the dynamic type of an object of the library's.
 // - ZCPOOL_SYSCALL_PROVIDER_HEADER: a header that defines `zcpool::sys::provider`, through which
-// every system call goes;
-//   for fault injection.
+//   every system call goes; for fault injection. The same in all files of a program.
 //
-// ZCPOOL_ADDRESS_SANITIZER is no setting: 1 where the compiler was told -fsanitize=address.
+// ZCPOOL_ADDRESS_SANITIZER is no setting: 1 where the compiler was told -fsanitize=address, which
+// must be said for all files or for none.
 
 #include <cstddef>
 
 #if !defined(__linux__)
 #error "zcpool needs Linux: memfd, sealing, sendfile and futex have no portable counterpart"
+#endif
+
+// Compilers whose C++23 is still a draft say something between the two standards.
+#if __cplusplus <= 202002L
+#error "zcpool needs C++23: compile with -std=c++23, or ask CMake for cxx_std_23"
 #endif
 
 #if !defined(ZCPOOL_ASSERTIONS)

@@ -13,7 +13,8 @@ namespace zcpool {
 enum class errc {
     exhausted = 1,  ///< every slot that would fit is in use; try later, wait, or release something
     too_large,      ///< more bytes than the largest size class holds; use a writer and a chain
-    closed,     ///< the pool was closed, or belongs to the process that this one was forked from
+    closed,     ///< the pool or the stream was closed, or belongs to the process that this one was
+                ///< forked from
     timed_out,  ///< the deadline passed before a slot came free
     invalid_options,      ///< a pool option is out of its range; creation_report names it
     unsupported,          ///< this kernel or page size cannot do what was required
@@ -31,6 +32,11 @@ enum class errc {
     pages_registered,     ///< an io_uring has the pool's pages, which so cannot be replaced
     pages_replaceable,  ///< the pool lends, is shared or checked, or was trimmed: its pages cannot
                         ///< be registered
+    corrupt,            ///< a peer wrote what cannot be into memory that it shares with us
+    peer_gone,          ///< the process at the other end has ended
+    full,               ///< the channel has no room: its reader is slow
+    foreign_slice,      ///< the slice lies in no slot of this pool, or is empty
+    not_a_stream,       ///< the descriptor is not the file of a byte stream
 };
 
 /// The category of `errc`.
@@ -42,7 +48,7 @@ public:
         switch (static_cast<errc>(condition)) {
             case errc::exhausted: return "all slots that would fit are in use";
             case errc::too_large: return "larger than the largest size class";
-            case errc::closed: return "the pool is closed";
+            case errc::closed: return "the pool or the stream is closed";
             case errc::timed_out: return "no slot came free before the deadline";
             case errc::invalid_options: return "a pool option is out of range";
             case errc::unsupported: return "not supported by this kernel";
@@ -61,6 +67,11 @@ public:
             case errc::pages_registered: return "an io_uring has the pool's pages registered";
             case errc::pages_replaceable:
                 return "a pool that lends, is shared, checked or was trimmed cannot be registered";
+            case errc::corrupt: return "the peer wrote what cannot be into shared memory";
+            case errc::peer_gone: return "the process at the other end has ended";
+            case errc::full: return "the channel is full";
+            case errc::foreign_slice: return "the slice lies in no slot of this pool";
+            case errc::not_a_stream: return "not the file of a byte stream";
         }
         return "unknown zcpool error";
     }
@@ -75,6 +86,7 @@ public:
             case errc::unsupported: return std::errc::not_supported;
             case errc::out_of_memory: return std::errc::not_enough_memory;
             case errc::out_of_range: return std::errc::result_out_of_range;
+            case errc::peer_gone: return std::errc::broken_pipe;
             case errc::closed:
             case errc::renewal_ineffective:
             case errc::not_a_pool:
@@ -85,7 +97,11 @@ public:
             case errc::other_namespace:
             case errc::bad_message:
             case errc::pages_registered:
-            case errc::pages_replaceable: break;
+            case errc::pages_replaceable:
+            case errc::corrupt:
+            case errc::full:
+            case errc::foreign_slice:
+            case errc::not_a_stream: break;
         }
         return {condition, *this};
     }

@@ -4,16 +4,16 @@
 // Slices in order, read as one run of bytes: what is built, sent and cut up without touching the
 // bytes.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
 #include <span>
 #include <utility>
 
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/chain/slice.hpp>
 
 namespace zcpool {
@@ -141,7 +141,7 @@ public:
                 offset -= each.size();
                 continue;
             }
-            const std::size_t taken = std::min(count, each.size() - offset);
+            const std::size_t taken = smaller_of(count, each.size() - offset);
             if (!part.append(each.subslice(std::exchange(offset, 0), taken))) {
                 return fail(errc::out_of_memory);
             }
@@ -165,11 +165,11 @@ public:
 
 private:
     [[nodiscard]] bool grow(std::size_t slices) noexcept {
-        const std::size_t wanted = std::max(slices, 2 * capacity_);
+        const std::size_t wanted = larger_of(slices, 2 * capacity_);
         if (wanted > SIZE_MAX / sizeof(slice) / 2) {
             return false;
         }
-        std::unique_ptr<slice[]> larger{new (std::nothrow) slice[wanted]};
+        unique_object<slice[]> larger{new (std::nothrow) slice[wanted]};
         if (!larger) {
             return false;
         }
@@ -210,7 +210,7 @@ private:
     std::size_t bytes_ = 0;
     std::size_t capacity_ = inline_slices;
     slice inline_[inline_slices];
-    std::unique_ptr<slice[]> heap_;
+    unique_object<slice[]> heap_;
 };
 
 }  // namespace zcpool

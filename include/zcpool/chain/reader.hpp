@@ -4,7 +4,6 @@
 // Walking a chain front to back: numbers in network order, spans where they are contiguous, parts
 // without copying.
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <concepts>
@@ -12,6 +11,8 @@
 #include <cstring>
 #include <span>
 
+#include <zcpool/base/array_view.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/chain/chain.hpp>
 
@@ -23,6 +24,7 @@ namespace zcpool {
 /// Sharing: one thread at a time; the chain must outlive it unchanged.
 class reader {
 public:
+    /// Begins at the front of a chain, which must stay as it is meanwhile.
     explicit reader(const chain& from) noexcept
         : slices_(from.slices()), remaining_(from.size()), size_(from.size()) {}
     explicit reader(const chain&&) = delete;
@@ -34,8 +36,7 @@ public:
 
     /// The bytes that follow without a gap; empty only at the end. skip() goes behind them.
     [[nodiscard]] std::span<const std::byte> contiguous() const noexcept {
-        return slices_.empty() ? std::span<const std::byte>{}
-                               : slices_.front().bytes().subspan(offset_);
+        return slices_.empty() ? std::span<const std::byte>{} : slices_[0].bytes().subspan(offset_);
     }
 
     /// Goes forward.
@@ -56,7 +57,7 @@ public:
         }
         while (!into.empty()) {
             const auto here = contiguous();
-            const std::size_t part = std::min(here.size(), into.size());
+            const std::size_t part = smaller_of(here.size(), into.size());
             std::memcpy(into.data(), here.data(), part);
             into = into.subspan(part);
             advance(part);
@@ -74,10 +75,8 @@ public:
         if (!copy(bytes)) {
             return fail(errc::out_of_range);
         }
-        if constexpr (std::endian::native == std::endian::little) {
-            std::reverse(bytes.begin(), bytes.end());
-        }
-        return std::bit_cast<Number>(bytes);
+        const auto number = std::bit_cast<Number>(bytes);
+        return std::endian::native == std::endian::little ? std::byteswap(number) : number;
     }
 
     /// Takes the `count` bytes that follow as a chain that shares them.
@@ -91,8 +90,8 @@ public:
         reader ahead{*this};
         chain part;
         while (count != 0) {
-            const std::size_t taken = std::min(count, ahead.contiguous().size());
-            if (!part.append(ahead.slices_.front().subslice(ahead.offset_, taken))) {
+            const std::size_t taken = smaller_of(count, ahead.contiguous().size());
+            if (!part.append(ahead.slices_[0].subslice(ahead.offset_, taken))) {
                 return fail(errc::out_of_memory);
             }
             ahead.advance(taken);
@@ -106,14 +105,14 @@ private:
     void advance(std::size_t count) noexcept {
         remaining_ -= count;
         offset_ += count;
-        while (!slices_.empty() && offset_ >= slices_.front().size()) {
-            offset_ -= slices_.front().size();
+        while (!slices_.empty() && offset_ >= slices_[0].size()) {
+            offset_ -= slices_[0].size();
             slices_ = slices_.subspan(1);
         }
     }
 
-    std::span<const slice> slices_;  // what is not read to its end
-    std::size_t offset_ = 0;         // in the first of them
+    array_view<const slice> slices_;  // what is not read to its end
+    std::size_t offset_ = 0;          // in the first of them
     std::size_t remaining_;
     std::size_t size_;
 };

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <new>
 #include <optional>
-#include <ranges>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -33,6 +32,7 @@ struct file_range {
 
 /// Memory that does not come from a pool, with the object that keeps it.
 struct foreign_owner : slice_owner {
+    /// `end` destroys it.
     explicit foreign_owner(void (*end)(foreign_owner*) noexcept) noexcept
         : slice_owner(kind::foreign), destroy(end) {}
     void (*destroy)(foreign_owner*) noexcept;
@@ -90,10 +90,11 @@ public:
     }
 
     /// Likewise for an owner that is itself the range of the bytes: a vector, a string, an array.
-    template <std::ranges::contiguous_range Owner>
-        requires(!std::is_lvalue_reference_v<Owner>)
+    template <class Owner>
+        requires(!std::is_lvalue_reference_v<Owner>) &&
+                requires(const Owner& owner) { std::span{owner}; }
     [[nodiscard]] static result<slice> adopt(Owner&& owner) noexcept {
-        auto* made = new (std::nothrow) holder<Owner>{std::move(owner)};
+        auto* made = new (std::nothrow) holder<Owner>{std::forward<Owner>(owner)};
         if (made == nullptr) {
             return fail(errc::out_of_memory);
         }
@@ -188,12 +189,14 @@ public:
 
 private:
     friend class buffer;
+    friend class slice_transfer;
 
     template <class Owner>
     struct holder : foreign_owner {
         static_assert(std::is_nothrow_constructible_v<Owner, Owner&&>,
                       "slice::adopt: the owner must move without throwing");
         template <class From>
+            requires(!std::is_same_v<std::remove_cvref_t<From>, holder>)
         explicit holder(From&& from) noexcept
             : foreign_owner(
                   [](foreign_owner* self) noexcept { delete static_cast<holder*>(self); }),
@@ -207,6 +210,21 @@ private:
         ZCPOOL_ASSERT(size <= size_mask, "no address space has so many bytes");
         // relaxed: the first reference; nobody else knows the owner.
         owner_->references.store(1, memory_order_relaxed);
+    }
+
+    /// Of memory whose owner is at hand, and begins to count here.
+    [[nodiscard]] static slice of(foreign_owner& owner, std::span<const std::byte> bytes) noexcept {
+        return slice{&owner, bytes.data(), bytes.size()};
+    }
+
+    /// Takes over a reference that is counted already.
+    [[nodiscard]] static slice counted(slot_record& record, std::size_t offset,
+                                       std::size_t size) noexcept {
+        slice made;
+        made.owner_ = &record;
+        made.data_ = record.data + offset;
+        made.tail_ = size;
+        return made;
     }
 
     [[nodiscard]] slot_record& record() const noexcept {
@@ -230,11 +248,12 @@ private:
         if (owner_ == nullptr || !is_usable(misuse::released_twice)) {
             return;
         }
-        // The only one need not count down: nobody is left who could make another.
+        // The only one need not count down: nobody is left who could make another. Not so for a
+        // slot that travels, whose count is never 1.
         // sync(slice): acquire; it sees that all others have done reading.
         if (owner_->references.load(memory_order_acquire) != 1 &&
             // sync(slice): acq_rel; the last one sees that all others have done reading.
-            owner_->references.fetch_sub(1, memory_order_acq_rel) != 1) {
+            (owner_->references.fetch_sub(1, memory_order_acq_rel) & ~slice_owner::travels) != 1) {
             return;
         }
         if (in_pool()) {

@@ -9,7 +9,6 @@
 //
 // Source: pidfd_open(2).
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -17,7 +16,9 @@
 #include <cstdint>
 #include <utility>
 
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/ipc/peer_watch.hpp>
 #include <zcpool/pool/pool.hpp>
 #include <zcpool/pool/process_registry.hpp>
 #include <zcpool/pool/sharing.hpp>
@@ -61,7 +62,7 @@ public:
         const auto deadline = sys::deadline_after(timeout);
         for (;;) {
             const auto left = deadline - sys::clock::now();
-            const auto slice = std::clamp<sys::clock::duration>(left, {}, longest_look);
+            const auto slice = clamped<sys::clock::duration>(left, {}, longest_look);
             auto found = look(static_cast<int>(
                 std::chrono::duration_cast<std::chrono::milliseconds>(slice).count()));
             if (!found || found->found_dead != 0 || found->recovered.gone != 0 ||
@@ -80,13 +81,12 @@ private:
         sys::unique_fd process;
     };
 
-    enum class life : std::uint8_t { alive, dead };
-
     [[nodiscard]] result<reap_report> look(int milliseconds) noexcept {
         reap_report report;
         std::error_code refused = watch_all(report);
-        if (!refused && report.found_dead == 0) {
-            refused = poll_all(milliseconds, report);
+        if (!refused) {
+            // Also where some were found already: others may have died that are watched.
+            refused = poll_all(report.found_dead == 0 ? milliseconds : 0, report);
         }
         report.recovered = pool_sharing::recover(*core_);
         if (refused) {
@@ -97,7 +97,7 @@ private:
 
     /// Opens descriptors of those who are new, and marks those who have gone already.
     [[nodiscard]] std::error_code watch_all(reap_report& report) noexcept {
-        process_registry& places = pool_sharing::registry(*core_);
+        const process_registry& places = pool_sharing::registry(*core_);
         std::error_code refused;
         for (std::uint32_t index = 0; index < places.size(); ++index) {
             watched& here = watched_[index];
@@ -106,37 +106,17 @@ private:
                 here = {};
             } else if (now != here.who || !here.process) {
                 here = {now, {}};
-                const auto found = open(here);
+                auto found = open_member(now);
                 if (!found) {
                     refused = found.error();
-                } else if (*found == life::dead) {
+                } else if (!found->has_value()) {
                     mark(index, report);
+                } else {
+                    here.process = std::move(**found);
                 }
             }
         }
         return refused;
-    }
-
-    /// Opens a process's descriptor and makes sure that it is the one that joined.
-    [[nodiscard]] static result<life> open(watched& here) noexcept {
-        const auto pid = static_cast<pid_t>(here.who.pid);
-        auto process = sys::open_process(pid);
-        if (!process) {
-            return sys::is_errno(process.error(), ESRCH) ? result<life>{life::dead}
-                                                         : fail(process.error());
-        }
-        // It had joined before the descriptor was opened. So if the pid is still its own now, the
-        // descriptor is its own too; and if it is another's now, it has gone.
-        const auto start = sys::start_time_of(pid);
-        if (start && (*start & process_field) != here.who.start_bits) {
-            return life::dead;
-        }
-        // Without an answer (it goes this moment, or /proc is hidden) the descriptor may be that of
-        // a later process with its pid: the next look asks again.
-        if (start) {
-            here.process = std::move(*process);
-        }
-        return life::alive;
     }
 
     /// Asks all descriptors.

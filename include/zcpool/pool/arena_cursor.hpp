@@ -16,11 +16,11 @@
 // This says where to look and when. Who may have a slot, and whether its pages are fresh, is
 // decided by the slot words alone.
 
-#include <algorithm>
 #include <cstdint>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/ring/free_store.hpp>
 
@@ -39,7 +39,7 @@ public:
 
     /// Expects: a debt for each arena of `slots` slots, of which each has `arena_slots`, but
     /// perhaps the last one.
-    void open(std::span<debt> debts, std::uint32_t slots, std::uint32_t arena_slots) noexcept {
+    void open(array_view<debt> debts, std::uint32_t slots, std::uint32_t arena_slots) noexcept {
         debts_ = debts;
         slots_ = slots;
         arena_slots_ = arena_slots;
@@ -48,14 +48,17 @@ public:
     [[nodiscard]] std::uint32_t arenas() const noexcept {
         return static_cast<std::uint32_t>(debts_.size());
     }
+    /// The arena that a slot lies in.
     [[nodiscard]] std::uint32_t arena_of(std::uint32_t slot) const noexcept {
         return slot / arena_slots_;
     }
+    /// The first slot of an arena.
     [[nodiscard]] std::uint32_t first_of(std::uint32_t arena) const noexcept {
         return arena * arena_slots_;
     }
+    /// How many slots an arena has: the last one may have fewer.
     [[nodiscard]] std::uint32_t slots_in(std::uint32_t arena) const noexcept {
-        return std::min(arena_slots_, slots_ - first_of(arena));
+        return smaller_of(arena_slots_, slots_ - first_of(arena));
     }
 
     /// Hands out the next slot of the current arena.
@@ -155,7 +158,7 @@ private:
         return current != 0 && static_cast<std::uint32_t>(current) < slots_in(arena_in(current));
     }
 
-    std::span<debt> debts_;
+    array_view<debt> debts_;
     std::uint32_t slots_ = 0;
     std::uint32_t arena_slots_ = 1;
     alignas(cache_line) Atomic<std::uint64_t> current_;

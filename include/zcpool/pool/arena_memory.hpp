@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <utility>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/layout.hpp>
@@ -98,7 +98,9 @@ namespace zcpool {
 /// Bytes of a pool that may be detached.
 [[nodiscard]] constexpr std::size_t lent_limit(const pool_layout& layout,
                                                const pool_options& options) noexcept {
-    return layout.data_bytes / 1000 * options.lent_budget_permille;
+    // In two parts, which cannot overflow.
+    const std::size_t permille = options.lent_budget_permille;
+    return layout.data_bytes / 1000 * permille + layout.data_bytes % 1000 * permille / 1000;
 }
 
 /// What a pool will lend, on which its layout depends.
@@ -112,7 +114,7 @@ struct lending_choice {
 /// otherwise not at all.
 ///
 /// Errors: as checked_layout().
-[[nodiscard]] inline result<lending_choice> choose_lending(std::span<const class_spec> classes,
+[[nodiscard]] inline result<lending_choice> choose_lending(array_view<const class_spec> classes,
                                                            const pool_options& options,
                                                            checking checks,
                                                            creation_report& report) noexcept {

@@ -12,7 +12,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <memory>
+#include <new>
 #include <source_location>
 #include <stop_token>
 #include <system_error>
@@ -26,6 +26,10 @@
 #include <zcpool/pool/pool.hpp>
 #include <zcpool/pool/slot_watch.hpp>
 #include <zcpool/sys/futex.hpp>
+
+#if !defined(__cpp_lib_jthread)
+#error "zcpool needs std::stop_token, which libc++ before 20 has with -fexperimental-library only"
+#endif
 
 namespace zcpool {
 
@@ -70,6 +74,7 @@ class [[nodiscard]] async_acquire {
                   "async_acquire: the scheduler is called with an async_work, and copied");
 
 public:
+    /// For a slot of at least `bytes`; `scheduler` resumes who waits. Does not wait yet.
     async_acquire(pool_view pool, std::size_t bytes, Scheduler scheduler,
                   priority who = priority::normal, std::stop_token stop = {},
                   std::source_location where = std::source_location::current()) noexcept
@@ -77,6 +82,7 @@ public:
           stop_(std::move(stop)),
           where_(where),
           watch_(pool, bytes, &post_from, this, who) {}
+    /// Likewise at normal priority.
     async_acquire(pool_view pool, std::size_t bytes, Scheduler scheduler, std::stop_token stop,
                   std::source_location where = std::source_location::current()) noexcept
         : async_acquire(pool, bytes, std::move(scheduler), priority::normal, std::move(stop),
@@ -85,21 +91,24 @@ public:
     async_acquire& operator=(const async_acquire&) = delete;
     ~async_acquire() {
         if (has_on_stop_) {
-            std::destroy_at(&on_stop_);
+            on_stop_.~stop_callback();
         }
     }
 
     /// For `co_await`.
     [[nodiscard]] bool await_ready() const noexcept { return false; }
+    /// Tries once more, and waits if there is none.
+    /// Returns: false, and goes on at once, when there is an answer already.
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> waiter) noexcept {
         waiter_ = waiter;
         if (stop_.stop_possible() && !has_on_stop_) {
             // Comes too early to do anything when a stop was requested before; try_again() looks.
-            std::construct_at(&on_stop_, stop_, interrupt{this});
+            new (&on_stop_) std::stop_callback{stop_, interrupt{this}};
             has_on_stop_ = true;
         }
         return !try_again();
     }
+    /// A buffer, or why there is none.
     [[nodiscard]] result<buffer> await_resume() noexcept { return std::move(taken_); }
 
 private:

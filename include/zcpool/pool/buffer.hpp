@@ -51,7 +51,7 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return record_ != nullptr; }
 
     /// The bytes behind what was committed, which hold whatever the slot's last owner left there;
-    /// zeroes in a checked pool.
+    /// zeroes in a pool with zeroing::on_release, and in a checked one.
     ///
     /// Valid until commit, clear, freeze, reset or a move. Writing through it after freeze()
     /// changes what readers see.
@@ -84,6 +84,7 @@ public:
     /// Takes back everything that was committed.
     void clear() noexcept { size_ = 0; }
 
+    /// The first byte of the slot; null when it holds none. Valid as long as space() is.
     [[nodiscard]] std::byte* data() & noexcept { return is_usable() ? record_->data : nullptr; }
     [[nodiscard]] const std::byte* data() const& noexcept {
         return is_usable() ? record_->data : nullptr;
@@ -114,6 +115,7 @@ public:
 
 private:
     friend class pool_view;
+    friend class slot_address;
 
     explicit buffer(begun_slot taken) noexcept : record_(taken.record), life_(taken.life) {
         if (can_poison && record_ != nullptr) {

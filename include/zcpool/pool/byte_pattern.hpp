@@ -4,7 +4,6 @@
 // Bytes that hold a known value until somebody writes where nobody should: zeroes in a free slot,
 // the canary behind one.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <span>
@@ -23,9 +22,12 @@ inline constexpr std::byte canary_byte{0xCB};
                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0)) {
         return bytes.size();
     }
-    const auto other =
-        std::find_if(bytes.begin(), bytes.end(), [value](std::byte b) { return b != value; });
-    return static_cast<std::size_t>(other - bytes.begin());
+    std::size_t at = 0;
+    // Whoever writes there may still do so: it may be all `value` by now.
+    while (at < bytes.size() && bytes[at] == value) {
+        ++at;
+    }
+    return at;
 }
 
 /// Sets all bytes to `value`.

@@ -92,6 +92,7 @@ public:
         return nullptr;
     }
 
+    /// Leaves a cache with the calling thread, at whose end it is emptied.
     static void add(thread_cache& cache) noexcept {
         cache.next_of_thread = mine().first_;
         mine().first_ = &cache;

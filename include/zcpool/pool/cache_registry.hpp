@@ -7,9 +7,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/pool/cache_owner.hpp>
 #include <zcpool/pool/owner_gate.hpp>
@@ -45,7 +44,10 @@ public:
             return nullptr;
         }
         thread_cache* cache = cache_owner::find(pool);
-        if (cache == nullptr && (cache = attach(make)) == nullptr) {
+        if (cache == nullptr) {
+            cache = attach(make);
+        }
+        if (cache == nullptr) {
             return nullptr;
         }
         current_cache = cache;
@@ -71,6 +73,7 @@ public:
         // reopening.
         suspended_.fetch_add(1, memory_order_seq_cst);
     }
+    /// Ends what suspend() began.
     void resume() noexcept {
         // sync(suspend): release; nothing that was done meanwhile is done later.
         suspended_.fetch_sub(1, memory_order_release);
@@ -101,7 +104,7 @@ public:
             if (count != 0) {
                 sys::process_barrier::heavy();
             }
-            for (const claimed_cache& each : std::span{claimed}.first(count)) {
+            for (const claimed_cache& each : array_view{claimed}.first(count)) {
                 if (wait_until_left(each.cache->gate)) {
                     empty(*each.cache);
                 } else {

@@ -56,6 +56,7 @@ struct call_site {
 /// a mixture of two.
 class stored_call_site {
 public:
+    /// Keeps a place, for anybody to read meanwhile.
     void set(const call_site& site) noexcept {
         // relaxed: words for a report; see above.
         file_.store(site.file, memory_order_relaxed);

@@ -4,19 +4,19 @@
 // What a pool is, without its compile-time class list: the two memories, the slabs, and how long
 // they live.
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <source_location>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/index.hpp>
 #include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/pool/call_site.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
@@ -58,7 +58,7 @@ public:
     /// Creates the memories and puts every slot into its free store (pool/create.hpp).
     /// Errors: `invalid_options`, `unsupported`, `renewal_ineffective`, `out_of_memory`, or the
     /// errno of what the system refused. The report says which value, which limit, which remedy.
-    [[nodiscard]] static result<pool_core*> create(std::span<const class_spec> classes,
+    [[nodiscard]] static result<pool_core*> create(array_view<const class_spec> classes,
                                                    const pool_options& options, pool_policy policy,
                                                    creation_report& report) noexcept;
 
@@ -95,6 +95,12 @@ public:
         return checks_ == nullptr ? 0 : begin_checked(record, where);
     }
 
+    /// What the slot's handle carries, for who has its address only. A slot that was released since
+    /// is found out when that is used.
+    [[nodiscard]] slot_life last_life(const slot_record& record) const noexcept {
+        return checks_ == nullptr ? 0 : checks_->last_life(record);
+    }
+
     /// Whether a handle that carries a life is good. If not, that is reported as `otherwise`, and
     /// the caller must do nothing with the slot.
     [[nodiscard]] bool allows(const slot_record& record, slot_life life, misuse otherwise) noexcept;
@@ -109,6 +115,7 @@ public:
     /// wakes somebody else, as what woke its caller may be left over.
     /// Expects: in_creator().
     void begin_wait(std::size_t wanted) noexcept;
+    /// Ends what begin_wait() began.
     void end_wait(std::size_t wanted) noexcept;
 
     /// A registered waiter's look for a slot.
@@ -116,6 +123,7 @@ public:
 
     /// What a waiter for class `wanted` can use; see wait_list::usable().
     [[nodiscard]] std::uint32_t usable(std::size_t wanted, priority who) const noexcept;
+    /// Those of this process who wait without sleeping.
     [[nodiscard]] watch_list& watches() noexcept { return watches_; }
 
     /// Wakes somebody for each class, as if slots had come back.
@@ -127,6 +135,7 @@ public:
 
     /// Keeps the core until as many unpin().
     void pin() noexcept { add_reference(); }
+    /// Ends what pin() began.
     void unpin() noexcept { drop_references(1); }
 
     /// Gives a slot up to this thread's cache; false: then give_back_elsewhere(). The hot path, and
@@ -198,9 +207,11 @@ public:
     [[nodiscard]] std::size_t class_for(std::size_t bytes) const noexcept { return lookup_(bytes); }
 
     [[nodiscard]] std::size_t class_count() const noexcept { return class_count_; }
+    /// Bytes of the slots of a class.
     [[nodiscard]] std::size_t slot_bytes(std::size_t index) const noexcept {
         return slabs_[index].layout().slot_bytes;
     }
+    /// Defined in core_stats.hpp.
     [[nodiscard]] pool_stats stats() const noexcept;
     [[nodiscard]] const creation_report& report() const noexcept { return report_; }
 
@@ -210,6 +221,7 @@ public:
     [[nodiscard]] int lending_fd() const noexcept {
         return read_only_ ? read_only_.get() : data_.fd();
     }
+    /// Where in the pool's file an address of its slots lies.
     [[nodiscard]] std::size_t offset_of(const std::byte* bytes) const noexcept {
         return static_cast<std::size_t>(bytes - data_.data());
     }
@@ -223,6 +235,7 @@ private:
     friend class pool_creation;
     friend class pool_sharing;
     friend class registered_pages;
+    friend class unique_object<pool_core>;
 
     pool_core() noexcept = default;
     ~pool_core() = default;
@@ -230,8 +243,8 @@ private:
     [[nodiscard]] control_header& header() const noexcept {
         return *reinterpret_cast<control_header*>(control_.data());
     }
-    [[nodiscard]] std::span<slab> open_slabs() noexcept {
-        return std::span{slabs_}.first(class_count_);
+    [[nodiscard]] array_view<slab> open_slabs() noexcept {
+        return array_view{slabs_}.first(class_count_);
     }
 
     /// From here on everything takes the long way.
@@ -297,7 +310,7 @@ private:
         const auto held = static_cast<std::int64_t>(counted.acquired - counted.released) +
                           caches_.handed_out(index);
         return static_cast<std::uint64_t>(
-            std::clamp<std::int64_t>(held, 0, static_cast<std::int64_t>(counted.slots)));
+            clamped<std::int64_t>(held, 0, static_cast<std::int64_t>(counted.slots)));
     }
     void note_in_use(std::size_t index) noexcept {
         slabs_[index].counters().note_in_use(in_use(index));
@@ -308,9 +321,9 @@ private:
     sys::unique_fd read_only_;
     sys::fork_guard guard_;
     std::array<slab, max_classes> slabs_;
-    std::unique_ptr<slab_arenas[]> arenas_;  ///< of each class; null: slots are not in arenas
+    unique_object<slab_arenas[]> arenas_;  ///< of each class; null: slots are not in arenas
     std::array<slot_reserve, max_classes> reserves_;
-    std::unique_ptr<slot_checks> checks_;  ///< null: the pool is not checked
+    unique_object<slot_checks> checks_;  ///< null: the pool is not checked
     thread_caches caches_;
     watch_list watches_;
     wait_list waiters_;
@@ -330,21 +343,5 @@ private:
     void (*leave_)(pool_core&) noexcept = nullptr;  // of a pool that is shared, pool/sharing.hpp
     alignas(cache_line) atomic<std::int64_t> references_{pool_object};
 };
-
-inline pool_stats pool_core::stats() const noexcept {
-    pool_stats to;
-    to.class_count = class_count_;
-    for (std::size_t index = 0; index < class_count_; ++index) {
-        class_stats& now = to.classes[index];
-        now = slabs_[index].stats();
-        caches_.read(index, now);
-        now.reserved = reserves_[index].was_left();
-        now.in_use = in_use(index);
-        now.high_water = std::max(now.high_water, now.in_use);
-    }
-    to.lent_detached_bytes = budget_.detached_bytes(lent_now());
-    to.lent_budget_bytes = budget_.limit();
-    return to;
-}
 
 }  // namespace zcpool

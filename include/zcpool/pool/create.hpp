@@ -4,7 +4,6 @@
 // How a pool comes to be: every check, every system call and every refusal in words, once, off the
 // hot path.
 
-#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstddef>
@@ -12,10 +11,10 @@
 #include <cstring>
 #include <new>
 #include <optional>
-#include <span>
 #include <system_error>
 #include <utility>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/arena_memory.hpp>
@@ -30,10 +29,12 @@ namespace zcpool {
 /// The steps of pool_core::create(). Each explains its own refusal in the report.
 class pool_creation {
 public:
-    pool_creation(std::span<const class_spec> classes, const pool_options& options,
+    /// What is asked for, and where it is said what became of it.
+    pool_creation(array_view<const class_spec> classes, const pool_options& options,
                   creation_report& report) noexcept
         : classes_(classes), options_(options), report_(report) {}
 
+    /// Takes all steps; undoes them when one fails.
     [[nodiscard]] result<pool_core*> run(pool_policy policy) noexcept {
         report_ = creation_report{};
         policy_ = policy;
@@ -54,7 +55,7 @@ public:
         for (std::size_t i = 0; i < layout_.class_count; ++i) {
             sizes[i] = layout_.classes[i].slot_bytes;
         }
-        core_->lookup_ = class_lookup{std::span{sizes}.first(layout_.class_count)};
+        core_->lookup_ = class_lookup{array_view{sizes}.first(layout_.class_count)};
         for (const auto step :
              {&pool_creation::make_memory, &pool_creation::open_slabs,
               &pool_creation::prove_renewal, &pool_creation::open_checks,
@@ -88,14 +89,13 @@ private:
         if (!data && data.error() == errc::unsupported) {
             report_.explain(
                 "lending needs MADV_POPULATE_WRITE (Linux 5.14), which this kernel does not have; "
-                "create the "
-                "pool with lending::never");
+                "create the pool with lending::never");
             return fail(errc::unsupported);
         }
         if (!data) {
             return refused("the data memory", layout_.data_bytes, data.error());
         }
-        auto control = shared_memory::create("zcpool-control", layout_.control_bytes,
+        auto control = shared_memory::create(control_file_name, layout_.control_bytes,
                                              page_use::control, guard_bytes());
         if (!control) {
             return refused("the control memory", layout_.control_bytes, control.error());
@@ -120,29 +120,34 @@ private:
     [[nodiscard]] result<void> open_slabs() noexcept {
         control_header& header = *new (core_->control_.data()) control_header{};
         const std::size_t limit = lent_limit(layout_, options_);
-        pool_table& table = header.table;
+        pool_table table{};
         table.magic = pool_table::expected_magic;
         table.version = pool_table::expected_version;
         table.class_count = static_cast<std::uint32_t>(classes_.size());
         table.checking = static_cast<std::uint32_t>(policy_.checking);
         table.data_bytes = layout_.data_bytes;
         table.control_bytes = layout_.control_bytes;
-        std::copy(classes_.begin(), classes_.end(), table.classes.begin());
+        std::memcpy(table.classes.data(), classes_.data(), classes_.size_bytes());
+        table.undumped = options_.core_dump == core_dump::excluded ? 1 : 0;
         table.lends = lending_ == lending::never ? 0 : 1;
         table.spills = policy_.spill == spill_policy::next_class ? 1 : 0;
+        const bool is_checked = policy_.checking != checking::none;  // which zeroes by itself
+        report_.zeroing = is_checked ? zeroing::on_release : options_.zeroing;
+        table.zeroes = report_.zeroing == zeroing::never ? 0 : 1;
         table.lent_budget_bytes = limit;
         table.lent_settle_ms = static_cast<std::uint64_t>(options_.lent_settle_time.count());
+        header.table = table;
+        std::byte* const control = core_->control_.data();
         core_->registry_ = process_registry{
-            {reinterpret_cast<registry_entry*>(core_->control_.data() + layout_.registry),
-             max_processes}};
-        core_->waiting_ =
-            reinterpret_cast<waiter_shares*>(core_->control_.data() + layout_.waiting);
+            {reinterpret_cast<registry_entry*>(control + layout_.registry), max_processes}};
+        core_->waiting_ = reinterpret_cast<waiter_shares*>(control + layout_.waiting);
         core_->waiters_ = wait_list{header.wake_sequence, &core_->watches_};
         core_->budget_ = lent_budget{header.detached, limit, options_.lent_settle_time};
+        const zeroing zeroes = is_checked ? zeroing::never : options_.zeroing;
         for (std::size_t i = 0; i < layout_.class_count; ++i) {
             auto done =
                 core_->slabs_[i].open(layout_.classes[i], class_index{static_cast<std::uint8_t>(i)},
-                                      core_->data_, core_->control_, core_->budget_, core_);
+                                      core_->data_, core_->control_, core_->budget_, core_, zeroes);
             if (!done) {
                 report_.explain("no memory for the records of %" PRIu32 " slots",
                                 layout_.classes[i].slots);
@@ -179,10 +184,8 @@ private:
             if (!*detached) {
                 report_.explain(
                     "replacing the pages of a %zu-byte slot left them shared: this kernel gives "
-                    "the "
-                    "pool large pages; set /sys/kernel/mm/transparent_hugepage/shmem_enabled to "
-                    "never, "
-                    "or create the pool with lending::never",
+                    "the pool large pages; set /sys/kernel/mm/transparent_hugepage/shmem_enabled "
+                    "to never, or create the pool with lending::never",
                     each.slot_bytes);
                 return fail(errc::renewal_ineffective);
             }
@@ -194,8 +197,7 @@ private:
             core_->read_only_ = std::move(*read_only);
         } else {
             report_.explain(
-                "no read-only descriptor for sinks (%s): is /proc mounted? they get the writable "
-                "one",
+                "no read-only descriptor for sinks (%s): is /proc mounted? they get a writable one",
                 std::strerror(read_only.error().value()));
         }
         core_->lending_ = lending_;
@@ -301,10 +303,9 @@ private:
         return {};
     }
 
-    /// Without membarrier there is no taking back what other threads cache: then there are no
-    /// caches.
+    /// Without membarrier there is no taking back what threads cache: then there are no caches.
     [[nodiscard]] result<void> open_caches() noexcept {
-        if (policy_.cache == cache_policy::none || policy_.checking != checking::none ||
+        if (policy_.cache == cache_policy::none || report_.zeroing != zeroing::never ||
             lending_ == lending::arena) {
             return {};
         }
@@ -329,7 +330,7 @@ private:
         return fail(why);
     }
 
-    std::span<const class_spec> classes_;
+    array_view<const class_spec> classes_;
     const pool_options& options_;
     creation_report& report_;
     pool_policy policy_;
@@ -339,7 +340,7 @@ private:
     pool_core* core_ = nullptr;
 };
 
-inline result<pool_core*> pool_core::create(std::span<const class_spec> classes,
+inline result<pool_core*> pool_core::create(array_view<const class_spec> classes,
                                             const pool_options& options, pool_policy policy,
                                             creation_report& report) noexcept {
     return pool_creation{classes, options, report}.run(policy);

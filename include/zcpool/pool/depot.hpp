@@ -7,12 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/pool/magazine.hpp>
 #include <zcpool/ring/index_stack.hpp>
 
@@ -91,7 +91,7 @@ public:
         if (id == no_index) {
             return false;
         }
-        magazine& full = pair.spare();
+        const magazine& full = pair.spare();
         pair.load_empty(magazines_[id]);
         const std::uint32_t left = id_of(full);
         // relaxed: for whoever counts.
@@ -104,7 +104,7 @@ public:
     ///
     /// Expects: room for magazine_capacity of them.
     /// Returns: how many; 0 when there was none.
-    [[nodiscard]] std::size_t take_out(std::span<slot_record*> into) noexcept {
+    [[nodiscard]] std::size_t take_out(array_view<slot_record*> into) noexcept {
         magazine* const full = take();
         if (full == nullptr) {
             return 0;
@@ -142,9 +142,9 @@ private:
         return static_cast<std::uint32_t>(&of - magazines_.get());
     }
 
-    std::unique_ptr<magazine[]> magazines_;
-    std::unique_ptr<atomic<std::uint32_t>[]> is_full_;
-    std::unique_ptr<index_stack::link[]> links_;
+    unique_object<magazine[]> magazines_;
+    unique_object<atomic<std::uint32_t>[]> is_full_;
+    unique_object<index_stack::link[]> links_;
     index_stack full_;
     index_stack empty_;
     std::uint32_t capacity_ = 0;

@@ -61,6 +61,12 @@ inline void pool_core::give_back_slowly(slot_record& record, slot_life life,
 /// Returns: false when it lacks none.
 inline bool pool_core::keep_for_reserve(slot_record& record) noexcept {
     const std::size_t index = to_number(record.size_class);
+    // One that is taken behind this look is put back by a later release: what goes to the reserve
+    // must have been zeroed, as no word frees it.
+    if (reserves_[index].was_full()) {
+        return false;
+    }
+    slabs_[index].zero(to_number(record.slot));
     const slot_reserve::change kept = reserves_[index].put_back(to_number(record.slot));
     if (kept.slot == no_index) {
         return false;

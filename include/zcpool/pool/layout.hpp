@@ -17,9 +17,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <span>
 
 #include <zcpool/base/align.hpp>
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
@@ -41,23 +41,29 @@ struct class_spec {
     std::uint64_t slots = 0;
 };
 
+/// What the control file of a pool is called, so that it is found among the descriptors of a
+/// process (ipc/pool_search.hpp).
+inline constexpr const char* control_file_name = "zcpool-control";
+
 /// What a pool is, in plain numbers that are written before anybody else sees the pool: what a
 /// process that attaches copies out and checks.
 struct pool_table {
     static constexpr std::uint64_t expected_magic =
         0x314C'4F4F'5043'5A01;  // "\1ZCPOOL1", little-endian
-    static constexpr std::uint32_t expected_version = 3;
+    static constexpr std::uint32_t expected_version = 5;
 
     std::uint64_t magic;
     std::uint32_t version;
     std::uint32_t class_count;
     std::uint32_t checking;  ///< a zcpool::checking, which the layout depends on
-    std::uint32_t reserved;
+    std::uint32_t undumped;  ///< 0 or 1: core_dump::included or core_dump::excluded
     std::uint64_t data_bytes;
     std::uint64_t control_bytes;
     std::array<class_spec, max_classes> classes;
     std::uint32_t lends;   ///< 0 or 1: lending::never or lending::cached
     std::uint32_t spills;  ///< 0 or 1: spill_policy::never or spill_policy::next_class
+    std::uint32_t zeroes;  ///< 0 or 1: zeroing::never or zeroing::on_release
+    std::uint32_t unused;  ///< 0
     std::uint64_t lent_budget_bytes;
     std::uint64_t lent_settle_ms;
     sys::process_namespaces namespaces;  ///< of all who have it; written when it is shared
@@ -133,7 +139,7 @@ struct pool_layout {
 /// of the page size up to 1 GiB, 0 or more than 2^20 slots a class, no such `checks`, arenas that
 /// are too large, or a pool whose size does not fit size_t.
 [[nodiscard]] constexpr result<pool_layout> compute_layout(
-    std::span<const class_spec> classes, checking checks = checking::none,
+    array_view<const class_spec> classes, checking checks = checking::none,
     lending lends = lending::never) noexcept {
     const bool in_arenas = lends == lending::arena;
     if (classes.empty() || classes.size() > max_classes || checks > checking::guarded ||

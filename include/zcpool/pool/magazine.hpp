@@ -11,9 +11,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <utility>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/pool/slot_record.hpp>
@@ -107,6 +107,7 @@ public:
     [[nodiscard, gnu::noinline]] slot_record* acquire_from_spare() noexcept {
         return swap_for_full() ? acquire() : nullptr;
     }
+    /// release() once the loaded one is full.
     [[nodiscard, gnu::noinline]] bool release_to_spare(slot_record& record) noexcept {
         return swap_for_empty() && release(record);
     }
@@ -134,7 +135,7 @@ public:
 
     /// Adds slots from elsewhere to the loaded magazine.
     /// Expects: nothing is in it; at most capacity() of them.
-    void fill(std::span<slot_record* const> slots) noexcept {
+    void fill(array_view<slot_record* const> slots) noexcept {
         std::uint32_t position = bottom();
         for (slot_record* each : slots) {
             // relaxed: one writer; the gate orders writers.
@@ -148,7 +149,7 @@ public:
     ///
     /// Expects: room for magazine_capacity of them.
     /// Returns: how many, 0 when nothing is left in both.
-    [[nodiscard]] std::size_t take_out(std::span<slot_record*> into) noexcept {
+    [[nodiscard]] std::size_t take_out(array_view<slot_record*> into) noexcept {
         const bool from_spare = is_spare_full();
         const magazine::place* const from = from_spare ? spare_->places.data() : places_;
         const std::uint32_t end = from_spare ? magazine_capacity : position();

@@ -3,14 +3,14 @@
 
 // Which wishes for a pool can be met, before anything is made: every refusal in words.
 
-#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <system_error>
 
+#include <zcpool/base/array_view.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
 #include <zcpool/base/result.hpp>
@@ -44,7 +44,7 @@ namespace zcpool {
 /// `lends`: how it is to lend, which may be less than what the options ask for.
 /// Errors: `unsupported`, `invalid_options`, or ENOMEM for more memory than the machine has; the
 /// report says which value, which limit.
-[[nodiscard]] inline result<pool_layout> checked_layout(std::span<const class_spec> classes,
+[[nodiscard]] inline result<pool_layout> checked_layout(array_view<const class_spec> classes,
                                                         const pool_options& options,
                                                         checking checks, lending lends,
                                                         creation_report& report) noexcept {
@@ -88,7 +88,7 @@ namespace zcpool {
             return fail(errc::invalid_options);
         }
         if (bytes % page_size == 0 && bytes != 0 && bytes <= max_slot_bytes &&
-            arena_bytes_for(bytes) > std::max(bytes, max_arena_bytes)) {
+            arena_bytes_for(bytes) > larger_of(bytes, max_arena_bytes)) {
             report.explain(
                 "slots of %zu bytes fill huge pages of %zu bytes only by %zu bytes, and "
                 "arenas have at most %zu; take a size that divides a huge page, or a "

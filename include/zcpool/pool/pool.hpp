@@ -15,6 +15,7 @@
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/core.hpp>
+#include <zcpool/pool/core_stats.hpp>
 #include <zcpool/pool/create.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/pool/sharing.hpp>
@@ -144,6 +145,7 @@ public:
     void close() const noexcept { core_->close(); }
 
     [[nodiscard]] bool is_closed() const noexcept { return core_->is_closed(); }
+    /// Complexity: O(threads); of a shared pool O(slots), as what is in use say the slots' words.
     [[nodiscard]] pool_stats stats() const noexcept { return core_->stats(); }
     /// What the pool was granted when it was created.
     [[nodiscard]] const creation_report& report() const noexcept { return core_->report(); }

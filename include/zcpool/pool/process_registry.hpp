@@ -20,8 +20,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/pool/slot_word.hpp>
@@ -98,7 +98,8 @@ public:
     using entry = basic_registry_entry<Atomic>;
 
     basic_process_registry() noexcept = default;
-    explicit basic_process_registry(std::span<entry> entries) noexcept : entries_(entries) {}
+    /// A view of the entries, which lie in shared memory.
+    explicit basic_process_registry(array_view<entry> entries) noexcept : entries_(entries) {}
 
     /// Takes a free place.
     /// Returns: nothing when there is none.
@@ -230,6 +231,7 @@ public:
         return {was(index).pid, entries_[index].start_time.load(memory_order_relaxed)};
     }
 
+    /// The entry of a place.
     [[nodiscard]] entry& at(std::uint32_t index) noexcept { return entries_[index]; }
     [[nodiscard]] std::uint32_t size() const noexcept {
         return static_cast<std::uint32_t>(entries_.size());
@@ -292,7 +294,7 @@ private:
         }
     }
 
-    std::span<entry> entries_;
+    array_view<entry> entries_;
 };
 
 using process_registry = basic_process_registry<>;

@@ -2,18 +2,22 @@
 #pragma once
 
 // Fresh pages for the slots of one class, one by one or by the arena: when a lent slot was last
-// sent, whether the budget allows to replace its pages now, and doing it.
+// sent, whether the budget allows to replace its pages now, and doing it. In a pool that zeroes,
+// also zeroes in the pages of a slot that the kernel never had, which cost less than new ones.
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/index.hpp>
+#include <zcpool/base/poison.hpp>
+#include <zcpool/pool/byte_pattern.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/lent_budget.hpp>
+#include <zcpool/pool/options.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/slot_record.hpp>
 #include <zcpool/pool/slot_word.hpp>
@@ -28,14 +32,18 @@ enum class renewal : std::uint8_t {
     failed,       ///< the system refused; the slot is in quarantine
 };
 
-/// Lends and renews the slots of one class: a view of shared memory.
+/// Lends, renews and zeroes the slots of one class: a view of shared memory.
+///
+/// With zeroing::on_release the bytes of every slot are zero when its word says FREE, as they are
+/// in a new pool: the last holder zeroes them first, and pages that are replaced are zero anyway.
 ///
 /// Concurrency: lock-free; any thread.
 class page_renewer {
 public:
     page_renewer() noexcept = default;
+    /// Renews the slots of a class of that layout.
     page_renewer(const class_layout& layout, const shared_memory& data, std::byte* control,
-                 lent_budget budget) noexcept
+                 lent_budget budget, zeroing zeroes = zeroing::never) noexcept
         : data_(&data),
           stamps_(reinterpret_cast<atomic<lent_stamp>*>(control + layout.stamps)),
           counters_(reinterpret_cast<class_counters*>(control + layout.counters)),
@@ -43,6 +51,7 @@ public:
           slot_bytes_(layout.slot_bytes),
           stride_(layout.slot_bytes + layout.margin),
           renewed_bytes_(layout.arena_slots == 0 ? layout.slot_bytes : layout.arena_bytes()),
+          zeroing_(zeroes),
           budget_(budget) {}
 
     /// Marks a slot as held by the kernel, before it is handed to a call without a receipt.
@@ -85,6 +94,35 @@ public:
             // relaxed: another process's time may be lost; it is about the same.
             stamps_[to_number(record.slot)].store(sent, memory_order_relaxed);
         }
+    }
+
+    /// Gives up a holder's share of a slot; in a pool that zeroes, the last one zeroes it first.
+    ///
+    /// Concurrency: lock-free; if the process dies inside, the slot is cleaned by its recovery.
+    drop_outcome drop(std::uint32_t slot, std::uint32_t generation, slot_word& word,
+                      holder_set me) noexcept {
+        if (zeroing_ == zeroing::never) {
+            return word.drop(generation, me);
+        }
+        const drop_outcome outcome = word.drop_to_clean(generation, me);
+        if (outcome != drop_outcome::cleaning) {
+            return outcome;
+        }
+        zero(slot);
+        word.free_cleaned();
+        return drop_outcome::freed;
+    }
+
+    /// Zeroes a slot that the caller owns and is about to keep as a free one; only in a pool that
+    /// zeroes.
+    void zero(std::uint32_t slot) noexcept {
+        if (zeroing_ == zeroing::never) {
+            return;
+        }
+        std::byte* const bytes = data_->data() + offset_of(slot);
+        unpoison(bytes, slot_bytes_);  // since it was released
+        fill_with({bytes, slot_bytes_}, std::byte{0});
+        poison(bytes, slot_bytes_);
     }
 
     /// Gives the pages of a free slot back to the system.
@@ -137,7 +175,7 @@ public:
         const lent_stamp now = lent_now();
         lent_stamp sent = 0;
         for (std::uint32_t slot = first; slot < first + count; ++slot) {
-            sent = std::max(sent, last_sent(slot));
+            sent = larger_of(sent, last_sent(slot));
         }
         if (!budget_.may_detach(now, sent, renewed_bytes_)) {
             return renewal::over_budget;
@@ -217,6 +255,7 @@ private:
     std::size_t slot_bytes_ = 0;
     std::size_t stride_ = 0;
     std::size_t renewed_bytes_ = 0;  ///< what is replaced for a slot: itself, or its arena
+    zeroing zeroing_ = zeroing::never;
     lent_budget budget_;
 };
 

@@ -9,11 +9,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
 
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/ring/index_stack.hpp>
 
 namespace zcpool {
@@ -91,7 +91,7 @@ private:
     std::uint32_t size_ = 0;
     index_stack::top_word top_;
     atomic<std::uint32_t> missing_;
-    std::unique_ptr<index_stack::link[]> links_;
+    unique_object<index_stack::link[]> links_;
     index_stack stack_;
 };
 

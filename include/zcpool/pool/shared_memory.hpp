@@ -9,17 +9,17 @@
 
 #include <sys/uio.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <utility>
 
 #include <zcpool/base/align.hpp>
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/pool/byte_pattern.hpp>
 #include <zcpool/pool/options.hpp>
 #include <zcpool/sys/mapping.hpp>
 #include <zcpool/sys/memfd.hpp>
@@ -170,6 +170,7 @@ public:
     /// Proves on a range of free memory that renew() really detaches: puts its first and its last
     /// page into a pipe, renews, writes something else, and reads what the pipe holds.
     ///
+    /// Ensures: the range is zero, as far as it has pages.
     /// Returns: whether the pipe kept the old bytes.
     /// Errors: `unsupported` before Linux 5.14; the errno of what failed.
     [[nodiscard]] result<bool> verify_renewal(std::size_t offset,
@@ -182,36 +183,44 @@ public:
                                                             : done.error());
         }
         const std::size_t probed[] = {offset, offset + bytes - page_size};
+        const auto write = [&](int value) {
+            for (const std::size_t page : probed) {
+                std::memset(data() + page, value, page_size);
+            }
+        };
         auto pipe = sys::pipe::create();
         if (!pipe) {
             return fail(pipe.error());
         }
+        write(before);
         for (const std::size_t page : probed) {
-            std::memset(data() + page, before, page_size);
             const iovec part{data() + page, page_size};
             auto moved = has_file() ? pipe->fill_from(fd(), page, page_size)
-                                    : pipe->fill_from(std::span{&part, 1});
+                                    : pipe->fill_from(array_view{&part, 1});
             if (!moved) {
+                write(0);
                 return fail(moved.error());
             }
         }
-        if (auto done = renew(offset, bytes); !done) {
+        if (auto done = discard(offset, bytes); !done) {
+            write(0);
             return fail(done.error());
         }
-        for (const std::size_t page : probed) {
-            std::memset(data() + page, after, page_size);
+        if (auto done = fill(offset, bytes); !done) {
+            return fail(done.error());
         }
+        write(after);
         std::byte held[2 * page_size];
         auto got = pipe->read(held, sizeof held);
-        for (const std::size_t page : probed) {
-            std::memset(data() + page, 0, page_size);
-        }
+        write(0);
         if (!got) {
             return fail(got.error());
         }
-        const auto is_old = [](std::byte each) { return each == std::byte{before}; };
-        return *got == sizeof held && std::all_of(held, held + sizeof held, is_old);
+        return *got == sizeof held && first_other(held, std::byte{before}) == sizeof held;
     }
+
+    /// As sys::mapping::forget().
+    void forget() noexcept { pages_.forget(); }
 
     [[nodiscard]] const sys::memfd& file() const noexcept { return file_; }
     [[nodiscard]] std::byte* data() const noexcept { return pages_.data(); }

@@ -11,15 +11,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
-#include <span>
 #include <utility>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/pool/class_recovery.hpp>
 #include <zcpool/pool/core.hpp>
 #include <zcpool/pool/layout.hpp>
+#include <zcpool/pool/owner_gate.hpp>
 #include <zcpool/pool/process_registry.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/slab_recovery.hpp>
@@ -57,7 +58,7 @@ public:
         if (core.is_closed()) {
             return fail(errc::closed);
         }
-        if (core.header().table.checking != 0 || core.arenas_ != nullptr) {
+        if (core.checks_ != nullptr || core.arenas_ != nullptr) {
             return fail(errc::unsupported);
         }
         if (core.renewal_refusal_) {
@@ -94,10 +95,7 @@ public:
                                                    const pool_table& table,
                                                    const pool_layout& layout,
                                                    lock_policy locking) noexcept {
-        struct deleter {
-            void operator()(pool_core* core) const noexcept { delete core; }
-        };
-        std::unique_ptr<pool_core, deleter> made{new (std::nothrow) pool_core};
+        unique_object<pool_core> made{new (std::nothrow) pool_core};
         if (!made) {
             return fail(errc::out_of_memory);
         }
@@ -106,6 +104,12 @@ public:
         }
         if (auto done = open(*made, table, layout); !done) {
             return fail(done.error());
+        }
+        if (table.undumped != 0) {
+            if (auto done = made->data_.exclude_from_core_dumps(); !done) {
+                return fail(done.error());
+            }
+            made->report_.core_dump = core_dump::excluded;
         }
         auto locked = sys::lock_pages(made->data_.pages(), locking, made->report_.locking);
         if (!locked) {
@@ -174,8 +178,43 @@ public:
     /// This process's place in it.
     [[nodiscard]] static process_seat seat(const pool_core& core) noexcept { return core.seat_; }
 
+    /// The slots of a class, for a slice on its way between processes (chain/slice_transfer.hpp).
+    /// Expects: `index < class_count()`.
+    [[nodiscard]] static slab& slots_of(pool_core& core, std::size_t index) noexcept {
+        return core.slabs_[index];
+    }
+
+    /// Gives up a share that is on its way to another process, if that has not got it.
+    static void recall(pool_core& core, std::size_t index, std::uint32_t slot,
+                       std::uint32_t generation) noexcept {
+        const drop_outcome outcome = core.slabs_[index].give_back(slot, generation, core.me_);
+        if (outcome == drop_outcome::freed || outcome == drop_outcome::resting) {
+            core.wake_one(index);
+        }
+    }
+
+    /// Has the pages of a held slot replaced before its next owner writes, as the kernel may read
+    /// them for a process that is gone; in pools that never lend too.
+    ///
+    /// Returns: false when that cannot be now: then the slot must be kept.
+    [[nodiscard]] static bool detach_later(pool_core& core, slot_record& record) noexcept {
+        if (core.lends() != lending::never) {
+            return core.lend(record);
+        }
+        if (core.renewal_refusal_ || !core.registrations_.allow_replacing()) {
+            return false;
+        }
+        slot_word& word = core.slabs_[to_number(record.size_class)].word(to_number(record.slot));
+        // Fails where it was published before.
+        static_cast<void>(word.publish(record.generation, core.me_));
+        // relaxed: seen by the last holder, for whom this one drops its slice.
+        record.cache_key.store(no_gate, memory_order_relaxed);
+        return word.grant(record.generation, core.me_, kernel_holder);
+    }
+
     /// The plain handle's core, and the other way round. Defined in pool.hpp.
     [[nodiscard]] static pool_core& core_of(pool_view view) noexcept;
+    /// The view of what core_of() gave.
     [[nodiscard]] static pool_view view_of(pool_core& core) noexcept;
 
     /// Who this process is.
@@ -229,18 +268,20 @@ private:
         core.budget_ =
             lent_budget{core.header().detached, static_cast<std::size_t>(table.lent_budget_bytes),
                         std::chrono::milliseconds{table.lent_settle_ms}};
+        const zeroing zeroes = table.zeroes != 0 ? zeroing::on_release : zeroing::never;
         std::array<std::size_t, max_classes> sizes{};
         for (std::size_t i = 0; i < layout.class_count; ++i) {
             sizes[i] = layout.classes[i].slot_bytes;
             auto done =
                 core.slabs_[i].open(layout.classes[i], class_index{static_cast<std::uint8_t>(i)},
-                                    core.data_, core.control_, core.budget_, &core);
+                                    core.data_, core.control_, core.budget_, &core, zeroes);
             if (!done) {
                 return done;
             }
         }
-        core.lookup_ = class_lookup{std::span{sizes}.first(layout.class_count)};
+        core.lookup_ = class_lookup{array_view{sizes}.first(layout.class_count)};
         core.report_.lending = core.lending_;
+        core.report_.zeroing = zeroes;
         core.report_.shared = true;
         core.report_.data_bytes = layout.data_bytes;
         core.report_.control_bytes = layout.control_bytes;

@@ -4,14 +4,13 @@
 // The sizes of slots that a pool has, as a compile-time list, and the way from a number of bytes to
 // the smallest that fits.
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include <zcpool/base/align.hpp>
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
 
@@ -20,17 +19,20 @@ namespace zcpool {
 /// From a number of bytes to the smallest class that holds them, by a table of powers of two.
 class class_lookup {
 public:
-    constexpr class_lookup() noexcept : class_lookup(std::span<const std::size_t>{}) {}
+    constexpr class_lookup() noexcept : class_lookup(array_view<const std::size_t>{}) {}
 
     /// `sizes`: bytes of the slots of each class, increasing, at most max_classes.
-    explicit constexpr class_lookup(std::span<const std::size_t> sizes) noexcept {
+    explicit constexpr class_lookup(array_view<const std::size_t> sizes) noexcept {
         bytes_.fill(SIZE_MAX);
-        std::copy(sizes.begin(), sizes.end(), bytes_.begin());
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+            bytes_[i] = sizes[i];
+        }
         for (std::size_t width = 0; width < first_.size(); ++width) {
             // The fewest bytes that are looked up here.
             const std::size_t least = width == 0 ? 0 : (page_size << (width - 1)) + 1;
-            const auto fits = std::lower_bound(sizes.begin(), sizes.end(), least);
-            first_[width] = static_cast<std::uint8_t>(fits - sizes.begin());
+            while (first_[width] < sizes.size() && sizes[first_[width]] < least) {
+                ++first_[width];
+            }
         }
     }
 
@@ -74,9 +76,14 @@ struct size_classes {
     static constexpr std::array<std::size_t, count> bytes{Bytes...};
 
     /// Whether each size is larger than the one before.
-    static constexpr bool is_increasing =
-        std::adjacent_find(bytes.begin(), bytes.end(),
-                           [](std::size_t a, std::size_t b) { return a >= b; }) == bytes.end();
+    static constexpr bool is_increasing = [] {
+        for (std::size_t i = 1; i < count; ++i) {
+            if (bytes[i - 1] >= bytes[i]) {
+                return false;
+            }
+        }
+        return true;
+    }();
     static_assert(is_increasing, "size_classes: the slot sizes must be strictly increasing");
 
     /// The smallest class whose slots hold `wanted` bytes; `count` when none does.

@@ -3,22 +3,23 @@
 
 // All slots of one size class: finding a free one, giving it back, renewing those that were lent.
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
-#include <span>
 #include <utility>
 
+#include <zcpool/base/array_view.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/index.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/layout.hpp>
 #include <zcpool/pool/lent_budget.hpp>
+#include <zcpool/pool/options.hpp>
 #include <zcpool/pool/renewal.hpp>
 #include <zcpool/pool/shared_memory.hpp>
 #include <zcpool/pool/slot_record.hpp>
@@ -29,21 +30,6 @@
 #include <zcpool/ring/thread_start.hpp>
 
 namespace zcpool {
-
-/// How to look for a free slot.
-enum class search : std::uint8_t {
-    quick,     ///< do not sweep again when nothing came back since a sweep found nothing
-    thorough,  ///< sweep in any case: a waiter's last look before it sleeps
-};
-
-/// What came of looking for a free slot.
-struct taken_slot {
-    slot_record* record = nullptr;  ///< null: none
-
-    /// When to look again although nobody released anything: slots rest over the budget, or are
-    /// being renewed, or could not be. 0: only a release brings one back.
-    std::chrono::milliseconds retry_after{0};
-};
 
 /// The slots of one size class: a view of shared memory plus this process's records.
 ///
@@ -61,10 +47,11 @@ public:
     /// Errors: `out_of_memory`.
     [[nodiscard]] result<void> open(const class_layout& layout, class_index index,
                                     const shared_memory& data, const shared_memory& control,
-                                    lent_budget budget, pool_core* core) noexcept {
+                                    lent_budget budget, pool_core* core,
+                                    zeroing zeroes = zeroing::never) noexcept {
         layout_ = layout;
         control_ = control.data();
-        renewer_ = {layout, data, control_, budget};
+        renewer_ = {layout, data, control_, budget, zeroes};
         store_ = {{at<bitmap_store::word>(layout.store), bitmap_store::words_for(layout.slots)},
                   layout.slots};
         resting_ = {
@@ -110,16 +97,17 @@ public:
 
     /// Takes up to `into.size()` hot slots for `me`.
     /// Returns: how many, from the front.
-    [[nodiscard]] std::size_t take_many(holder_set me, std::span<slot_record*> into) noexcept {
+    [[nodiscard]] std::size_t take_many(holder_set me, array_view<slot_record*> into) noexcept {
         std::array<std::uint32_t, 32> found;
         std::size_t count = 0;
         while (count < into.size()) {
-            const std::size_t wanted = std::min(into.size() - count, found.size());
-            const std::size_t got = store_.pop_many(std::span{found}.first(wanted), thread_start());
+            const std::size_t wanted = smaller_of(into.size() - count, found.size());
+            const std::size_t got =
+                store_.pop_many(array_view{found}.first(wanted), thread_start());
             if (got == 0) {
                 break;
             }
-            for (const std::uint32_t i : std::span{found}.first(got)) {
+            for (const std::uint32_t i : array_view{found}.first(got)) {
                 if (slot_record* record = claim(i, me)) {
                     into[count++] = record;
                 }
@@ -129,18 +117,18 @@ public:
     }
 
     /// Gives up slots that this process owns alone.
-    void give_back_many(holder_set me, std::span<slot_record* const> records) noexcept {
+    void give_back_many(holder_set me, array_view<slot_record* const> records) noexcept {
         std::array<std::uint32_t, 32> freed;
         for (; !records.empty();
-             records = records.subspan(std::min(records.size(), freed.size()))) {
+             records = records.subspan(smaller_of(records.size(), freed.size()))) {
             std::size_t count = 0;
-            for (slot_record* each : records.first(std::min(records.size(), freed.size()))) {
+            for (slot_record* each : records.first(smaller_of(records.size(), freed.size()))) {
                 const auto slot = to_number(each->slot);
                 [[maybe_unused]] const auto outcome = word(slot).drop(each->generation, me);
                 ZCPOOL_ASSERT(outcome == drop_outcome::freed, "cached a slot that is shared");
                 freed[count++] = slot;
             }
-            store_.push_many(std::span{freed}.first(count));
+            store_.push_many(array_view{freed}.first(count));
             // sync(came-back): release; a sweep that starts with this count sees the slots.
             counters().returned.fetch_add(count, memory_order_release);
         }
@@ -148,11 +136,24 @@ public:
 
     /// Gives up this process's share of a slot.
     drop_outcome give_back(slot_record& record, holder_set me) noexcept {
-        const auto slot = to_number(record.slot);
-        renewer_.note_last_send(record);
-        const drop_outcome outcome = word(slot).drop(record.generation, me);
+        forget(record);
+        const drop_outcome outcome = give_back(to_number(record.slot), record.generation, me);
         ZCPOOL_ASSERT(outcome != drop_outcome::not_held,
                       "released a slot that this process does not hold");
+        return outcome;
+    }
+
+    /// Leaves what this process knows of its use of a slot with the slot, before it gives its share
+    /// up, or hands it over.
+    void forget(slot_record& record) noexcept { renewer_.note_last_send(record); }
+
+    /// As page_renewer::zero(). Expects: as word().
+    void zero(std::uint32_t slot) noexcept { renewer_.zero(slot); }
+
+    /// Gives up this process's share of a slot, of which it has no handle any more.
+    /// Expects: `slot < layout().slots`.
+    drop_outcome give_back(std::uint32_t slot, std::uint32_t generation, holder_set me) noexcept {
+        const drop_outcome outcome = renewer_.drop(slot, generation, word(slot), me);
         if (outcome == drop_outcome::freed) {
             store_.push(slot);
         } else if (outcome == drop_outcome::resting) {
@@ -299,7 +300,7 @@ private:
         taken_slot none;
         const auto look_again = [&none](std::chrono::milliseconds after) {
             none.retry_after =
-                none.retry_after.count() == 0 ? after : std::min(none.retry_after, after);
+                none.retry_after.count() == 0 ? after : smaller_of(none.retry_after, after);
         };
         // Each sweep begins elsewhere: a slot that stays in quarantine stands before others once.
         // relaxed: any beginning will do.
@@ -340,7 +341,7 @@ private:
     page_renewer renewer_;
     bitmap_store store_;
     index_ring resting_;
-    std::unique_ptr<slot_record[]> records_;
+    unique_object<slot_record[]> records_;
     atomic<std::uint64_t> sweeps_;
     // What had come back, + 1, at the last sweep that saw all slots in use; 0: none yet.
     atomic<std::uint64_t> all_in_use_;

@@ -9,17 +9,17 @@
 // look: a count for each arena of the slots that have yet to come back, the arena that is current,
 // and numbers of retired ones in the slab's own stores, in which slots would lie otherwise.
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
 #include <utility>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/pool/arena_cursor.hpp>
 #include <zcpool/pool/counters.hpp>
 #include <zcpool/pool/renewal.hpp>
@@ -95,7 +95,8 @@ public:
     drop_outcome give_back(slot_record& record, holder_set me) noexcept {
         const auto slot = to_number(record.slot);
         of_->renewer_.note_last_send(record);
-        const drop_outcome outcome = of_->word(slot).drop(record.generation, me);
+        const drop_outcome outcome =
+            of_->renewer_.drop(slot, record.generation, of_->word(slot), me);
         ZCPOOL_ASSERT(outcome != drop_outcome::not_held,
                       "released a slot that this process does not hold");
         if (outcome == drop_outcome::freed || outcome == drop_outcome::resting) {
@@ -204,7 +205,7 @@ private:
         taken_slot none;
         const auto look_again = [&none](std::chrono::milliseconds after) {
             none.retry_after =
-                none.retry_after.count() == 0 ? after : std::min(none.retry_after, after);
+                none.retry_after.count() == 0 ? after : smaller_of(none.retry_after, after);
         };
         bool refused = false;
         // relaxed: any beginning will do.
@@ -265,7 +266,7 @@ private:
     }
 
     slab* of_ = nullptr;
-    std::unique_ptr<arena_cursor::debt[]> debts_;
+    unique_object<arena_cursor::debt[]> debts_;
     arena_cursor cursor_;
 };
 

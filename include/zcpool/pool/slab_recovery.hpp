@@ -4,10 +4,11 @@
 // A slab as class_recovery.hpp sees it, and what each of its slots is doing, by process.
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/pool/class_recovery.hpp>
 #include <zcpool/pool/process_registry.hpp>
@@ -38,17 +39,43 @@ struct class_audit {
     [[nodiscard]] std::uint32_t available() const noexcept {
         return free + trimmed + resting + quarantined;
     }
+
+    /// Counts a slot, whatever its word says.
+    void count(slot_status status) noexcept {
+        if (slot_word::is_resting(status)) {
+            ++(status.state == slot_state::quarantine ? quarantined : resting);
+            return;
+        }
+        const holder_set processes = status.holders & ~kernel_holder;
+        if (status.holders == 0 && status.state == slot_state::free) {
+            ++free;
+        } else if (slot_word::is_trimmed(status)) {
+            ++trimmed;
+        } else if (processes == 0 || status.state == slot_state::free ||
+                   status.state > slot_state::cleaning) {
+            ++damaged;
+        }
+        for (holder_set left = processes; left != 0; left &= left - 1) {
+            share& its = of_process[static_cast<std::size_t>(std::countr_zero(left))];
+            its.owned += status.state == slot_state::owned ? 1U : 0U;
+            its.published += status.state == slot_state::published ? 1U : 0U;
+            its.cleaning += status.state == slot_state::cleaning ? 1U : 0U;
+        }
+    }
 };
 
 /// Gives the recovery what a slab keeps to itself. Concurrency: as slab.
 class slab_recovery {
 public:
+    /// Of a slab that outlives it.
     explicit slab_recovery(slab& of) noexcept : of_(of) {}
 
     [[nodiscard]] std::uint32_t size() const noexcept { return of_.layout_.slots; }
+    /// Takes from a slot what the dead had of it.
     [[nodiscard]] reap_outcome reap(std::uint32_t slot, holder_set dead, holder_set me) noexcept {
         return of_.word(slot).reap(dead, me);
     }
+    /// Replaces the pages of a slot that is being cleaned.
     [[nodiscard]] bool clean(std::uint32_t slot) noexcept {
         if (!of_.renewer_.replace(slot, of_.word(slot))) {
             return false;
@@ -56,7 +83,9 @@ public:
         of_.word(slot).free_cleaned();
         return true;
     }
+    /// Says where a free slot is.
     void push_free(std::uint32_t slot) noexcept { of_.store_.push(slot); }
+    /// Says where a slot that rests is.
     void push_resting(std::uint32_t slot) noexcept { of_.resting_.push(slot); }
 
     /// Hints for all free slots; one that stands already stays once. Those of slots that rest are
@@ -69,7 +98,7 @@ public:
                 free[count++] = i;
             }
             if (count == free.size() || i + 1 == size()) {
-                of_.store_.push_many(std::span{free}.first(count));
+                of_.store_.push_many(array_view{free}.first(count));
                 count = 0;
             }
         }
@@ -84,39 +113,17 @@ public:
         of_.counters().returned.fetch_add(1, memory_order_release);
     }
 
-    [[nodiscard]] class_audit audit() const noexcept {
+    [[nodiscard]] class_audit audit() const noexcept { return audit(of_); }
+    /// Looks at every word of a slab.
+    [[nodiscard]] static class_audit audit(const slab& of) noexcept {
         class_audit found;
-        for (std::uint32_t i = 0; i < size(); ++i) {
-            count(of_.word(i).was(), found);
+        for (std::uint32_t i = 0; i < of.layout_.slots; ++i) {
+            found.count(of.word(i).was());
         }
         return found;
     }
 
 private:
-    static void count(slot_status status, class_audit& into) noexcept {
-        if (slot_word::is_resting(status)) {
-            ++(status.state == slot_state::quarantine ? into.quarantined : into.resting);
-            return;
-        }
-        const holder_set processes = status.holders & ~kernel_holder;
-        if (status.holders == 0 && status.state == slot_state::free) {
-            ++into.free;
-        } else if (slot_word::is_trimmed(status)) {
-            ++into.trimmed;
-        } else if (processes == 0 || status.state == slot_state::free ||
-                   status.state > slot_state::cleaning) {
-            ++into.damaged;
-        }
-        for (std::size_t index = 0; index < max_processes; ++index) {
-            class_audit::share& share = into.of_process[index];
-            if ((processes >> index & 1) != 0) {
-                share.owned += status.state == slot_state::owned ? 1U : 0U;
-                share.published += status.state == slot_state::published ? 1U : 0U;
-                share.cleaning += status.state == slot_state::cleaning ? 1U : 0U;
-            }
-        }
-    }
-
     slab& of_;
 };
 static_assert(recoverable_class<slab_recovery>);

@@ -8,14 +8,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <memory>
 #include <new>
 #include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/index.hpp>
 #include <zcpool/base/poison.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/pool/byte_pattern.hpp>
 #include <zcpool/pool/call_site.hpp>
 #include <zcpool/pool/layout.hpp>
@@ -52,7 +53,7 @@ public:
             if (!here.histories) {
                 return fail(errc::out_of_memory);
             }
-            for (slot_history& history : std::span{here.histories.get(), each.slots}) {
+            for (slot_history& history : array_view{here.histories.get(), each.slots}) {
                 history.open(pool);
             }
         }
@@ -80,6 +81,11 @@ public:
         }
         check_margin(record, last, site);
         return history_of(record).begin(site);
+    }
+
+    /// The life that a slot's handle carries, if it has one.
+    [[nodiscard]] slot_life last_life(const slot_record& record) noexcept {
+        return history_of(record).last();
     }
 
     /// Whether a handle is good. If not, that is reported, and the caller must do nothing with the
@@ -124,7 +130,7 @@ private:
 
     struct part {
         std::size_t margin = 0;
-        std::unique_ptr<slot_history[]> histories;
+        unique_object<slot_history[]> histories;
     };
 
     /// What is to be said.

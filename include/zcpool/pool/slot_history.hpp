@@ -66,6 +66,12 @@ public:
         return next;
     }
 
+    /// The life that goes on, or that was to go on when it ended.
+    [[nodiscard]] slot_life last() const noexcept {
+        // relaxed: as is_now().
+        return now_.load(memory_order_relaxed) | alive;
+    }
+
     /// Whether a life goes on.
     [[nodiscard]] bool is_now(slot_life life) const noexcept {
         // relaxed: whoever has a good handle has seen its beginning.

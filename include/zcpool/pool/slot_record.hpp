@@ -4,6 +4,7 @@
 // What a process knows of a slot beside its shared word: where it lies, whose it is, how many
 // handles there are here.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -22,9 +23,16 @@ class pool_core;
 /// The count is private to the process. Only its first and its last handle touch the shared slot
 /// word.
 struct slice_owner {
+    /// Where the bytes lie: in a slot of a pool, or elsewhere.
     enum class kind : std::uint8_t { slot, foreign };
 
+    /// Begins without a reference.
     explicit slice_owner(kind k) noexcept : what(k) {}
+
+    /// Stands in the count of a slot that other processes know, who may hand it to this one a
+    /// second time: then the last handle counts down like the others, so that the count tells
+    /// whether there is one.
+    static constexpr std::uint32_t travels = std::uint32_t{1} << 31;
 
     atomic<std::uint32_t> references{0};
     kind what;
@@ -51,5 +59,20 @@ struct alignas(cache_line) slot_record : slice_owner {
 };
 static_assert(sizeof(slot_record) == cache_line,
               "two slots of one record line would slow each other down");
+
+/// How to look for a free slot.
+enum class search : std::uint8_t {
+    quick,     ///< do not sweep again when nothing came back since a sweep found nothing
+    thorough,  ///< sweep in any case: a waiter's last look before it sleeps
+};
+
+/// What came of looking for a free slot.
+struct taken_slot {
+    slot_record* record = nullptr;  ///< null: none
+
+    /// When to look again although nobody released anything: slots rest over the budget, or are
+    /// being renewed, or could not be. 0: only a release brings one back.
+    std::chrono::milliseconds retry_after{0};
+};
 
 }  // namespace zcpool

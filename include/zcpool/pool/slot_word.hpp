@@ -3,19 +3,12 @@
 
 // The word that decides who owns a slot, and every step that it can take.
 //
-//     63       37 36    32 31                     0
-//     [ gen : 27 ][ state:5 ][ holders : 32        ]
-//
-// `holders` has one bit for each attached process (0..30) and bit 31 for the kernel: the slot was
-// handed to the kernel by a call without a receipt, so its pages must be replaced before anybody
-// writes to it again. `gen` grows each time the slot comes back, so that a stale handle is known.
-// Counts of handles inside a process are that process's own.
-//
 //     FREE --claim--> OWNED --publish--> PUBLISHED --lend--> PUBLISHED + kernel
 //      ^                |                    |                    |
 //      |               drop                 drop            drop: "resting", the kernel bit alone
 //      +----------------+--------------------+                    | claim_resting
-//      ^                                                          v
+//      |                | drop_to_clean      |                    |
+//      ^                +--------------------+------------------> v
 //      +------------- finish_cleaning ------------------------ CLEANING --quarantine--> QUARANTINE
 //      |                                                                  (claim_resting again)
 //      +-- claim, then trim --> TRIMMED --claim_trimmed--> CLEANING
@@ -28,58 +21,24 @@
 #include <optional>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/pool/slot_status.hpp>
 
 namespace zcpool {
-
-/// What a slot is doing.
-enum class slot_state : std::uint8_t {
-    free = 0,        ///< nobody's; zeroed memory is a pool of free slots
-    owned = 1,       ///< one process writes to it
-    published = 2,   ///< immutable; every holder reads it
-    cleaning = 3,    ///< its last holder replaces its pages
-    quarantine = 4,  ///< replacing them failed; not used before it succeeds
-    trimmed = 5,     ///< free, but without pages
-};
-
-/// A set of holders: bits 0..30 are processes, bit 31 is the kernel.
-using holder_set = std::uint32_t;
-
-/// The kernel's bit.
-inline constexpr holder_set kernel_holder = holder_set{1} << 31;
-
-/// The parts of a slot word.
-struct slot_status {
-    std::uint32_t generation = 0;
-    slot_state state = slot_state::free;
-    holder_set holders = 0;
-
-    friend bool operator==(const slot_status&, const slot_status&) = default;
-};
-
-/// Generations that there are before they start over.
-inline constexpr std::uint32_t generation_limit = std::uint32_t{1} << 27;
-
-[[nodiscard]] constexpr std::uint64_t encode(slot_status status) noexcept {
-    return std::uint64_t{status.generation % generation_limit} << 37 |
-           std::uint64_t{static_cast<std::uint8_t>(status.state)} << 32 | status.holders;
-}
-
-[[nodiscard]] constexpr slot_status decode(std::uint64_t word) noexcept {
-    return {static_cast<std::uint32_t>(word >> 37), static_cast<slot_state>(word >> 32 & 0x1F),
-            static_cast<holder_set>(word)};
-}
-
-/// The generation behind this one.
-[[nodiscard]] constexpr std::uint32_t next_generation(std::uint32_t generation) noexcept {
-    return (generation + 1) % generation_limit;
-}
 
 /// What drop() left behind.
 enum class drop_outcome : std::uint8_t {
     still_held,  ///< others hold the slot
     freed,       ///< this was the last holder; the slot is free
+    cleaning,    ///< this was the last holder, which zeroes the slot, then free_cleaned()
     resting,     ///< only the kernel may still read it; its pages must be replaced first
     not_held,    ///< misuse: the caller did not hold this generation; nothing was changed
+};
+
+/// What accept() came to.
+enum class accept_outcome : std::uint8_t {
+    accepted,      ///< we hold the slot
+    mine_already,  ///< another thread of this process is about to give its share up, or to use it
+    gone,          ///< the peer does not hold this generation any more
 };
 
 /// What reap() did.
@@ -152,32 +111,48 @@ public:
         }
     }
 
-    /// Gives up a holder's share; the last one frees the slot in the same step, or leaves it
-    /// resting.
-    drop_outcome drop(std::uint32_t generation, holder_set me) noexcept {
-        // relaxed: the compare-exchange settles it.
+    /// Takes a share of a slot that a peer told us of and holds for us meanwhile.
+    ///
+    /// `from`: whose share that is; with `handed_over` it becomes ours in the same step.
+    /// Expects: `me` has no share of it that nobody is about to give up.
+    /// Concurrency: lock-free; a death inside changes nothing, or leaves the share to the recovery.
+    accept_outcome accept(std::uint32_t generation, holder_set from, holder_set me,
+                          bool handed_over = false) noexcept {
+        // relaxed: what the peer did before it told us is visible already; the compare-exchange
+        // settles the rest.
         std::uint64_t found = word_.load(memory_order_relaxed);
         for (;;) {
             const slot_status now = decode(found);
-            const bool holdable =
-                now.state == slot_state::owned || now.state == slot_state::published;
-            if (!holdable || now.generation != generation || (now.holders & me) != me) {
-                return drop_outcome::not_held;
+            if (now.generation != generation || now.state != slot_state::published ||
+                (now.holders & from) == 0) {
+                return accept_outcome::gone;
             }
-            const holder_set left = now.holders & ~me;
-            const slot_status after =
-                left == 0 ? slot_status{next_generation(generation), slot_state::free, 0}
-                          : slot_status{generation, now.state, left};
-            // sync(slot): release; the next owner sees that we are done. acquire: the last one sees
-            // that all are. sync(wake): seq_cst; either the waiter's sweep sees this slot, or we
-            // see the waiter (pool/waiting.hpp). relaxed on failure: nothing is read but the word.
-            if (word_.compare_exchange_weak(found, encode(after), memory_order_seq_cst,
-                                            memory_order_relaxed)) {
-                return left == 0               ? drop_outcome::freed
-                       : left == kernel_holder ? drop_outcome::resting
-                                               : drop_outcome::still_held;
+            if ((now.holders & me) != 0) {
+                return accept_outcome::mine_already;
+            }
+            const holder_set others = handed_over ? now.holders & ~from : now.holders;
+            // sync(slot): acq_rel; we see what the owner wrote, and that our last share is over.
+            // relaxed on failure: nothing is read but the word.
+            if (word_.compare_exchange_weak(
+                    found, encode({generation, slot_state::published, others | me}),
+                    memory_order_acq_rel, memory_order_relaxed)) {
+                return accept_outcome::accepted;
             }
         }
+    }
+
+    /// Gives up a holder's share; the last one frees the slot in the same step, or leaves it
+    /// resting.
+    drop_outcome drop(std::uint32_t generation, holder_set me) noexcept {
+        return leave(generation, me, {next_generation(generation), slot_state::free, 0},
+                     drop_outcome::freed);
+    }
+
+    /// Likewise where the last one is to zero the slot before it is free: from here on nobody else
+    /// can get a share of it, whoever was told of it, and who recovers the last one cleans it.
+    drop_outcome drop_to_clean(std::uint32_t generation, holder_set me) noexcept {
+        return leave(generation, me, {generation, slot_state::cleaning, me},
+                     drop_outcome::cleaning);
     }
 
     /// Takes a resting or quarantined slot, to replace its pages.
@@ -239,8 +214,8 @@ public:
 
     /// Makes a cleaned slot free.
     ///
-    /// Expects: the caller's claim_resting() succeeded; or its claim(), and it cleaned the slot as
-    /// one of an arena.
+    /// Expects: the caller's claim_resting() succeeded, or its drop_to_clean() said `cleaning`; or
+    /// its claim() did, and it cleaned the slot as one of an arena.
     void free_cleaned() noexcept {
         // relaxed: while it is being cleaned, only the cleaner changes it.
         const auto next = next_generation(decode(word_.load(memory_order_relaxed)).generation);
@@ -325,6 +300,32 @@ public:
     }
 
 private:
+    /// Gives up a share; the last holder leaves the word as `last`, and returns `outcome`.
+    drop_outcome leave(std::uint32_t generation, holder_set me, slot_status last,
+                       drop_outcome outcome) noexcept {
+        // relaxed: the compare-exchange settles it.
+        std::uint64_t found = word_.load(memory_order_relaxed);
+        for (;;) {
+            const slot_status now = decode(found);
+            const bool holdable =
+                now.state == slot_state::owned || now.state == slot_state::published;
+            if (!holdable || now.generation != generation || (now.holders & me) != me) {
+                return drop_outcome::not_held;
+            }
+            const holder_set left = now.holders & ~me;
+            const slot_status after = left == 0 ? last : slot_status{generation, now.state, left};
+            // sync(slot): release; the next owner sees that we are done. acquire: the last one sees
+            // that all are. sync(wake): seq_cst; either the waiter's sweep sees this slot, or we
+            // see the waiter (pool/waiting.hpp). relaxed on failure: nothing is read but the word.
+            if (word_.compare_exchange_weak(found, encode(after), memory_order_seq_cst,
+                                            memory_order_relaxed)) {
+                return left == 0               ? outcome
+                       : left == kernel_holder ? drop_outcome::resting
+                                               : drop_outcome::still_held;
+            }
+        }
+    }
+
     Atomic<std::uint64_t> word_;
 };
 

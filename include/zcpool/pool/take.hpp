@@ -4,12 +4,12 @@
 // How a slot is found off the hot path: in the free stores, among those that rest, by a sweep, in
 // other threads' caches, and by waiting for one.
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
 
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/core.hpp>
 #include <zcpool/pool/counters.hpp>
@@ -70,7 +70,7 @@ inline taken_slot pool_core::search_classes(std::size_t wanted, search how, prio
         if (found.retry_after.count() != 0) {
             none.retry_after = none.retry_after.count() == 0
                                    ? found.retry_after
-                                   : std::min(none.retry_after, found.retry_after);
+                                   : smaller_of(none.retry_after, found.retry_after);
         }
     }
     return none;
@@ -184,7 +184,7 @@ inline result<slot_record*> pool_core::wait_until(std::size_t wanted,
             return fail(errc::timed_out);
         }
         const auto retry = found.retry_after.count() == 0 ? deadline : now + found.retry_after;
-        waiters_.sleep(ticket, usable(wanted, who), std::min(deadline, retry));
+        waiters_.sleep(ticket, usable(wanted, who), smaller_of(deadline, retry));
     }
 }
 

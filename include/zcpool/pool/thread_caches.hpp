@@ -4,15 +4,14 @@
 // The thread caches of one pool and what lies between them and the slabs: who gets one, how it is
 // filled and emptied, and how its slots come back when somebody needs them.
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/cache_owner.hpp>
 #include <zcpool/pool/cache_registry.hpp>
@@ -29,9 +28,8 @@ namespace zcpool {
 [[nodiscard]] constexpr std::uint32_t magazine_slots(std::size_t slot_bytes,
                                                      std::uint32_t slots) noexcept {
     constexpr std::size_t magazine_bytes = std::size_t{4} << 20;
-    const auto by_bytes =
-        std::clamp<std::size_t>(magazine_bytes / slot_bytes, 1, magazine_capacity);
-    return static_cast<std::uint32_t>(std::min<std::size_t>(by_bytes, slots / 16));
+    const auto by_bytes = clamped<std::size_t>(magazine_bytes / slot_bytes, 1, magazine_capacity);
+    return static_cast<std::uint32_t>(smaller_of<std::size_t>(by_bytes, slots / 16));
 }
 
 /// All thread caches of a pool. While it is suspended nobody works with a cache.
@@ -48,7 +46,7 @@ public:
     /// Lets threads have caches of the slots of `slabs`. Once, before use; without it none has.
     ///
     /// Errors: `out_of_memory`, or the errno of membarrier.
-    [[nodiscard]] result<void> open(pool_core* pool, std::span<slab> slabs, wait_list waiters,
+    [[nodiscard]] result<void> open(pool_core* pool, array_view<slab> slabs, wait_list waiters,
                                     holder_set me) noexcept {
         if (auto done = sys::process_barrier::prepare(); !done) {
             return done;
@@ -85,7 +83,7 @@ public:
         if (taken == nullptr && here.capacity() != 0) {
             if (!here.swap_for_full() && !parts_[index].between.refill(here)) {
                 batch slots;
-                const auto wanted = std::span{slots}.first(here.capacity());
+                const auto wanted = array_view{slots}.first(here.capacity());
                 here.fill(wanted.first(slabs_[index].take_many(me_, wanted)));
             }
             taken = here.acquire();
@@ -107,7 +105,7 @@ public:
         if (!kept && here.capacity() != 0) {
             if (!here.swap_for_empty() && !parts_[index].between.relieve(here)) {
                 batch slots;
-                give_back(index, std::span{slots}.first(here.take_out(slots)));
+                give_back(index, array_view{slots}.first(here.take_out(slots)));
                 static_cast<void>(here.swap_for_empty());
             }
             kept = here.release(record);
@@ -133,6 +131,7 @@ public:
 
     /// Closes all caches until resume(); what is in them stays until drain().
     void suspend() noexcept { registry_.suspend(); }
+    /// As cache_registry::resume().
     void resume() noexcept { registry_.resume(); }
 
     /// Brings everything back.
@@ -174,7 +173,7 @@ public:
         batch slots;
         for (std::size_t index = first; index < last; ++index) {
             while (const std::size_t count = cache.classes[index].take_out(slots)) {
-                give_back(index, std::span{slots}.first(count));
+                give_back(index, array_view{slots}.first(count));
             }
         }
     }
@@ -206,7 +205,7 @@ private:
         return made;
     }
 
-    void give_back(std::size_t index, std::span<slot_record* const> slots) noexcept {
+    void give_back(std::size_t index, array_view<slot_record* const> slots) noexcept {
         slabs_[index].give_back_many(me_, slots);
         for (std::size_t i = 0; i < slots.size(); ++i) {
             waiters_.wake_one(static_cast<std::uint32_t>(index), slabs_[index].counters().waiters);
@@ -222,7 +221,7 @@ private:
                 if (count == 0) {
                     break;
                 }
-                give_back(index, std::span{slots}.first(count));
+                give_back(index, array_view{slots}.first(count));
                 anything = true;
             }
         }
@@ -230,7 +229,7 @@ private:
     }
 
     pool_core* pool_ = nullptr;
-    std::span<slab> slabs_;
+    array_view<slab> slabs_;
     wait_list waiters_;
     holder_set me_ = 0;
     cache_registry registry_;

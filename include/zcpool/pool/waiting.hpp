@@ -31,6 +31,7 @@ public:
     using word = Atomic<std::uint32_t>;
 
     basic_wait_list() noexcept = default;
+    /// A view of the word that counts what came back, and of those who wait without sleeping.
     explicit basic_wait_list(word& sequence, watch_list* watches = nullptr) noexcept
         : sequence_(&sequence), watches_(watches) {}
 
@@ -89,6 +90,7 @@ public:
         // sync(wake): seq_cst; step (1).
         waiters.fetch_add(1, memory_order_seq_cst);
     }
+    /// Counts a waiter out.
     static void leave(word& waiters) noexcept {
         // relaxed: a release that still sees us makes a needless call.
         waiters.fetch_sub(1, memory_order_relaxed);

@@ -72,6 +72,7 @@ public:
         // sync(watch): seq_cst; as step (1) of waiting.hpp, for releases that saw a sleeper only.
         registered_.fetch_add(1, memory_order_seq_cst);
     }
+    /// Ends a stay on the list.
     void leave() noexcept {
         // relaxed: a release that still sees us searches the list for nothing.
         registered_.fetch_sub(1, memory_order_relaxed);

@@ -16,16 +16,16 @@
 // What it holds are hints, never ownership: the slot word decides. A hint can be lost when a
 // process dies inside push(); the sweep of the slot words finds such a slot.
 
-#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <span>
 
 #include <zcpool/base/align.hpp>
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 
 namespace zcpool {
@@ -64,7 +64,7 @@ public:
 
     /// Expects: `memory` has at least words_for(capacity) words, zeroed or used by a store of the
     /// same capacity.
-    basic_bitmap_store(std::span<word> memory, std::uint32_t capacity) noexcept
+    basic_bitmap_store(array_view<word> memory, std::uint32_t capacity) noexcept
         : summaries_(memory.first(summaries_for(capacity))),
           leaves_(
               memory.subspan(words_before_leaves(capacity), leaves_for(capacity) * leaf_stride)),
@@ -100,7 +100,7 @@ public:
     /// Complexity: an atomic operation for each run of them in the same 64, two where that was
     /// empty.
     /// Concurrency: as push().
-    void push_many(std::span<const std::uint32_t> indices) noexcept {
+    void push_many(array_view<const std::uint32_t> indices) noexcept {
         for (std::size_t i = 0; i < indices.size();) {
             const std::uint32_t leaf = indices[i] / 64;
             std::uint64_t bits = 0;
@@ -118,7 +118,7 @@ public:
     /// Complexity: as pop(): one atomic operation for what lies in the same 64; it does not look
     /// further.
     /// Concurrency: lock-free; any thread or process.
-    [[nodiscard]] std::size_t pop_many(std::span<std::uint32_t> into,
+    [[nodiscard]] std::size_t pop_many(array_view<std::uint32_t> into,
                                        std::uint32_t start = 0) noexcept {
         std::size_t count = 0;
         visit_leaves(start, [&](std::uint32_t leaf) {
@@ -203,7 +203,7 @@ private:
             // relaxed: only says where to look.
             const std::uint64_t announced = summaries_[0].load(memory_order_relaxed);
             const auto filled = static_cast<std::uint32_t>(std::bit_width(announced | 1));
-            first = start % std::min(filled, leaf_count());
+            first = start % smaller_of(filled, leaf_count());
         }
         if (!visit_between(first, leaf_count(), visit)) {
             visit_between(0, first, visit);
@@ -235,7 +235,7 @@ private:
     /// Takes up to `into.size()` of a leaf's lowest indices.
     /// Returns: how many; none when the leaf was empty.
     [[nodiscard]] std::size_t take_lowest(std::uint32_t leaf,
-                                          std::span<std::uint32_t> into) noexcept {
+                                          array_view<std::uint32_t> into) noexcept {
         // relaxed: only says which bits to try.
         std::uint64_t bits = leaf_at(leaf).load(memory_order_relaxed);
         while (bits != 0) {
@@ -261,8 +261,8 @@ private:
         return 0;
     }
 
-    std::span<word> summaries_;
-    std::span<word> leaves_;
+    array_view<word> summaries_;
+    array_view<word> leaves_;
     std::uint32_t capacity_ = 0;
 };
 

@@ -24,8 +24,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/ring/free_store.hpp>
@@ -73,7 +73,7 @@ public:
 
     /// Expects: `cells` has cells_for(n) elements; everything zeroed or used by a ring of the same
     /// size.
-    basic_index_ring(counters& positions, std::span<cell> cells) noexcept
+    basic_index_ring(counters& positions, array_view<cell> cells) noexcept
         : positions_(&positions),
           cells_(cells),
           lap_bits_(static_cast<std::uint32_t>(std::countr_zero(cells.size()))) {}
@@ -240,7 +240,7 @@ private:
     static constexpr std::uint32_t line_bits = std::countr_zero(cache_line / sizeof(cell));
 
     counters* positions_ = nullptr;
-    std::span<cell> cells_;
+    array_view<cell> cells_;
     std::uint32_t lap_bits_ = 0;
 };
 

@@ -12,8 +12,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/atomic.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/ring/free_store.hpp>
@@ -34,7 +34,7 @@ public:
     basic_index_stack() noexcept = default;
 
     /// Expects: `links` has an element for each index there is.
-    basic_index_stack(top_word& top, std::span<link> links) noexcept : top_(&top), links_(links) {}
+    basic_index_stack(top_word& top, array_view<link> links) noexcept : top_(&top), links_(links) {}
 
     /// Puts an index on top.
     ///
@@ -93,7 +93,7 @@ private:
     }
 
     top_word* top_ = nullptr;
-    std::span<link> links_;
+    array_view<link> links_;
 };
 
 using index_stack = basic_index_stack<>;

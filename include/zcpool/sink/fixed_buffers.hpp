@@ -163,6 +163,7 @@ private:
             }
         }
         for (std::size_t i = 0; i < needed; ++i) {
+            // NOLINTNEXTLINE(bugprone-use-after-move): moved in the first round alone.
             keep({piece_at(i), i == 0 ? std::optional{std::move(pages)} : std::nullopt}, report);
         }
         return {};

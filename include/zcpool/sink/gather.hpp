@@ -6,11 +6,11 @@
 
 #include <sys/uio.h>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
-#include <span>
 
+#include <zcpool/base/array_view.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/chain/chain.hpp>
 #include <zcpool/chain/slice.hpp>
@@ -30,7 +30,7 @@ inline constexpr std::size_t parts_a_call = 64;
 /// Expects: not empty.
 template <class Predicate>
 [[nodiscard]] std::size_t run_length(const chain& queue, Predicate&& goes_otherwise) noexcept {
-    const std::size_t most = std::min(queue.slice_count(), parts_a_call);
+    const std::size_t most = smaller_of(queue.slice_count(), parts_a_call);
     std::size_t count = 1;
     while (count < most && !goes_otherwise(queue.slices()[count])) {
         ++count;
@@ -50,7 +50,7 @@ template <class Predicate>
         const slice& each = queue.slices()[i];
         parts[i] = {const_cast<std::byte*>(each.data()), each.size()};
     }
-    const std::span list = std::span{parts}.first(count);
+    const array_view list = array_view{parts}.first(count);
     return is_socket ? sys::send_parts(fd, list, count < queue.slice_count())
                      : sys::write_parts(fd, list);
 }

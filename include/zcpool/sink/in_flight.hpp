@@ -8,9 +8,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
 #include <utility>
+
+#include <zcpool/base/unique_object.hpp>
 
 namespace zcpool::sink {
 
@@ -51,7 +52,7 @@ public:
         while (larger < wanted) {
             larger *= 2;
         }
-        std::unique_ptr<entry[]> fresh{new (std::nothrow) entry[larger]};
+        unique_object<entry[]> fresh{new (std::nothrow) entry[larger]};
         if (!fresh) {
             return false;
         }
@@ -149,7 +150,7 @@ private:
         return begin;
     }
 
-    std::unique_ptr<entry[]> entries_;
+    unique_object<entry[]> entries_;
     std::size_t capacity_ = 0;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;

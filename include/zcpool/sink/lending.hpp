@@ -44,8 +44,10 @@ public:
     void push(const buffer&) = delete;
 
 protected:
+    /// A descriptor that is not open shows as error() at once.
     lending_outbox(int fd, lending_options options) noexcept : outbox(fd), options_(options) {}
 
+    /// Whether a slice is to be lent, as far as size, copies and descriptor go.
     [[nodiscard]] bool wants_lending(const slice& each) const noexcept {
         return each.size() >= options_.copy_below && takes_pages_ &&
                (options_.copies_first == 0 || each.lends_by_arena() ||

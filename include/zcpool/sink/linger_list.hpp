@@ -8,13 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
-#include <memory>
 #include <mutex>
 #include <new>
 #include <system_error>
 #include <utility>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/sink/sink.hpp>
 #include <zcpool/sink/zerocopy_session.hpp>
 #include <zcpool/sys/call.hpp>
@@ -46,7 +46,7 @@ public:
     ///
     /// Does nothing more when nothing of it is in flight.
     /// Complexity: a few system calls.
-    void adopt(std::unique_ptr<zerocopy_session> ending) noexcept {
+    void adopt(unique_object<zerocopy_session> ending) noexcept {
         if (ending->in_flight() == 0 || !ending->in_creator()) {
             return;
         }
@@ -109,7 +109,7 @@ private:
                                          time.tv_nsec / 1'000'000};
     }
 
-    [[nodiscard]] std::unique_ptr<zerocopy_session> take_first() noexcept {
+    [[nodiscard]] unique_object<zerocopy_session> take_first() noexcept {
         const std::scoped_lock lock{mutex_};
         auto first = std::move(first_);
         if (first) {
@@ -119,7 +119,7 @@ private:
         return first;
     }
 
-    void put_back(std::unique_ptr<zerocopy_session> session) noexcept {
+    void put_back(unique_object<zerocopy_session> session) noexcept {
         const std::scoped_lock lock{mutex_};
         zerocopy_session* const added = session.get();
         (last_ == nullptr ? first_ : last_->next_) = std::move(session);
@@ -127,7 +127,7 @@ private:
     }
 
     std::mutex mutex_;
-    std::unique_ptr<zerocopy_session> first_;
+    unique_object<zerocopy_session> first_;
     zerocopy_session* last_ = nullptr;
     atomic<std::size_t> count_{0};
 };
@@ -160,6 +160,7 @@ public:
 
     /// Expects: open() succeeded.
     [[nodiscard]] zerocopy_session* operator->() const noexcept { return session_.get(); }
+    /// As zerocopy_session::reap(), if there is a session.
     void reap() noexcept {
         if (session_) {
             session_->reap();
@@ -183,7 +184,7 @@ private:
         }
     }
 
-    std::unique_ptr<zerocopy_session> session_;
+    unique_object<zerocopy_session> session_;
 };
 
 }  // namespace zcpool::sink

@@ -6,8 +6,9 @@
 // more seldom. Knows no system.
 // Source: SO_EE_CODE_ZEROCOPY_COPIED, Documentation/networking/msg_zerocopy.rst of Linux.
 
-#include <algorithm>
 #include <cstdint>
+
+#include <zcpool/base/bounds.hpp>
 
 namespace zcpool::sink {
 
@@ -56,7 +57,7 @@ public:
 private:
     void pause() noexcept {
         left_ = next_pause_;
-        next_pause_ = std::min(2 * next_pause_, longest_pause);
+        next_pause_ = smaller_of(2 * next_pause_, longest_pause);
     }
 
     peer_path path_ = peer_path::unknown;

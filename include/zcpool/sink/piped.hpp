@@ -6,16 +6,16 @@
 
 #include <sys/uio.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <system_error>
 #include <utility>
 
 #include <zcpool/base/align.hpp>
+#include <zcpool/base/array_view.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/chain/slice.hpp>
@@ -58,12 +58,13 @@ public:
     [[nodiscard]] const sys::pipe_room& pipe_room() const noexcept { return room_; }
 
 protected:
+    /// The pipe comes when the first slice is lent.
     piped_outbox(int fd, const pipe_options& options) noexcept
         : lending_outbox(fd, {options.copy_below, options.copies_first}),
           pipes_(options.pipes),
           pipe_bytes_(options.pipe_bytes) {}
     piped_outbox(piped_outbox&& other) noexcept
-        : lending_outbox(std::move(other)),
+        : lending_outbox(static_cast<lending_outbox&&>(other)),
           pipes_(other.pipes_),
           pipe_bytes_(other.pipe_bytes_),
           pipe_(std::move(other.pipe_)),
@@ -71,7 +72,7 @@ protected:
           in_pipe_(std::exchange(other.in_pipe_, 0)) {}
     piped_outbox& operator=(piped_outbox&& other) noexcept {
         if (this != &other) {
-            lending_outbox::operator=(std::move(other));
+            lending_outbox::operator=(static_cast<lending_outbox&&>(other));
             pipes_ = other.pipes_;
             pipe_bytes_ = other.pipe_bytes_;
             pipe_ = std::move(other.pipe_);
@@ -114,7 +115,7 @@ protected:
         // again.
         constexpr std::size_t most_looks = 4;
         for (const slice& each :
-             queue_.slices().first(std::min(queue_.slice_count(), most_looks))) {
+             queue_.slices().first(smaller_of(queue_.slice_count(), most_looks))) {
             if (wants_lending(each)) {
                 return true;
             }
@@ -143,7 +144,7 @@ protected:
         if (count == 0) {
             return 0;
         }
-        auto filled = pipe().fill_from(std::span{parts}.first(count));
+        auto filled = pipe().fill_from(array_view{parts}.first(count));
         ++stats_.calls;
         if (!filled && would_block(filled.error())) {
             return 0;
@@ -160,6 +161,7 @@ protected:
         return last / page_size - begin + 1;
     }
 
+    /// The pipe, which must be open.
     [[nodiscard]] sys::pipe& pipe() noexcept { return pipe_.ends; }
 
 private:

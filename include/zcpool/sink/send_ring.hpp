@@ -3,10 +3,7 @@
 
 // An io_uring that sends for many sinks, and keeps what its requests refer to. Not part of
 // zcpool.hpp: it needs liburing and comes with the CMake target zcpool::uring.
-// Source: io_uring_enter(2), IORING_OP_SENDMSG, IORING_OP_SENDMSG_ZC (Linux 6.1).
-
-#include <sys/socket.h>
-#include <sys/uio.h>
+// Source: io_uring_enter(2).
 
 #include <cerrno>
 #include <cstddef>
@@ -24,25 +21,10 @@
 #include <zcpool/sink/fixed_buffers.hpp>
 #include <zcpool/sink/ring_line.hpp>
 #include <zcpool/sink/ring_requests.hpp>
+#include <zcpool/sink/send_order.hpp>
 #include <zcpool/sys/uring.hpp>
 
 namespace zcpool::sink {
-
-/// How a request sends the message of a line.
-enum class send_way : std::uint8_t {
-    write,       ///< WRITEV, for what is no socket
-    copy,        ///< SENDMSG
-    reference,   ///< SENDMSG_ZC
-    registered,  ///< SEND_ZC of one part, from a registered buffer
-};
-
-/// A request to send a line's message.
-struct send_order {
-    int fd = -1;
-    send_way way = send_way::copy;
-    bool more_follows = false;
-    std::uint16_t place = 0;  ///< of the registered buffer
-};
 
 /// An io_uring and the sends in flight of the sinks that use it.
 ///
@@ -54,6 +36,7 @@ public:
     struct sent {
         chain slices;
         ring_line_ref line;
+        bool is_before = false;  ///< another request of the line is linked to it
     };
 
     /// Errors: those of sys::uring::create.
@@ -140,30 +123,7 @@ public:
         }
         // What a loop drives waits in the ring: by the time that "would block" is heard of, the
         // socket may have become writable, and announced it.
-        const unsigned flags = (is_driven_ ? 0 : MSG_DONTWAIT) | MSG_NOSIGNAL |
-                               (order.more_follows ? unsigned{MSG_MORE} : 0);
-        const iovec* const parts = line->message.msg_iov;
-        switch (order.way) {
-            case send_way::write:
-                ::io_uring_prep_writev(place, order.fd, parts,
-                                       static_cast<unsigned>(line->message.msg_iovlen),
-                                       static_cast<std::uint64_t>(-1));
-                break;
-            case send_way::copy:
-            case send_way::reference:
-                ::io_uring_prep_sendmsg(place, order.fd, &line->message, flags);
-                if (order.way == send_way::reference) {
-                    place->opcode = sys::op_sendmsg_zc;
-                }
-                break;
-            case send_way::registered:
-                ::io_uring_prep_send(place, order.fd, parts->iov_base, parts->iov_len,
-                                     static_cast<int>(flags));
-                place->opcode = sys::op_send_zc;
-                place->ioprio = sys::send_from_registered;
-                place->buf_index = order.place;
-                break;
-        }
+        prepare(*place, order, line->message, !is_driven_);
         const auto name = sends_->begin(std::move(what));
         if (!name) {
             ::io_uring_prep_nop(place);
@@ -172,28 +132,70 @@ public:
         }
         place->user_data = *name;
         line->request = *name;
+        line->before = ring_line::none;
         ++line->requests;
-        line->is_waiting = true;
+        line->awaited = 1;
         // Left prepared, it would wait for the next request of anybody, and no event announces
         // when that can be made.
-        if (!submit() && ring_->disarm(*name, ignored)) {
-            static_cast<void>(sends_->withdraw(*name));
-            --line->requests;
-            line->is_waiting = false;
+        if (!submit() && take_back(*name, *line)) {
             return fail(std::error_code{EAGAIN, std::system_category()});
         }
         return {};
     }
 
-    /// Asks the kernel to end a request, or does not hand it over if that has not happened yet:
-    /// its descriptor may be another's by then. Its completions come all the same.
-    void cancel(std::uint64_t request) noexcept {
-        ring_->disarm(request, request);
-        if (io_uring_sqe* const place = ring_->next_request(); place != nullptr) {
-            ::io_uring_prep_cancel64(place, request, 0);
-            place->user_data = ignored;
-            static_cast<void>(submit());  // refused, it goes with the next one
+    /// Moves bytes through a line's pipe; the line waits for the results. Of two requests the
+    /// second is cancelled by the kernel when the first does less than was asked for.
+    ///
+    /// `what.slices`: what the bytes from a file belong to, kept until they are in the pipe.
+    /// Errors: `out_of_memory`; EAGAIN when the kernel takes no request now.
+    [[nodiscard]] result<void> splice(const splice_order& order, sent what) noexcept {
+        ring_line* const line = what.line.get();
+        const bool are_two = order.is_pair();
+        if (!ring_->make_room(are_two ? 2 : 1)) {
+            return fail(std::error_code{EAGAIN, std::system_category()});
         }
+        const auto last = sends_->begin(sent{{}, what.line.share()});
+        what.is_before = true;
+        const auto first = last && are_two ? sends_->begin(std::move(what)) : last;
+        if (!first) {
+            static_cast<void>(last ? sends_->withdraw(*last) : sent{});
+            return fail(errc::out_of_memory);
+        }
+        line->request = *last;
+        line->before = are_two ? *first : ring_line::none;
+        line->awaited = are_two ? 2 : 1;
+        line->requests += line->awaited;
+        if (are_two) {
+            io_uring_sqe* const place = ring_->next_request();
+            prepare_first(*place, order, *line);
+            place->user_data = *first;
+        }
+        io_uring_sqe* const place = ring_->next_request();
+        prepare_last(*place, order, *line);
+        place->user_data = *last;
+        if (!submit() && take_back(*last, *line)) {
+            if (!are_two || take_back(*first, *line)) {
+                return fail(std::error_code{EAGAIN, std::system_category()});
+            }
+            line->result = -ECANCELED;  // as the kernel says of a request that is cut off
+        }
+        return {};
+    }
+
+    /// Asks the kernel to end what a line waits for, or does not hand it over if that has not
+    /// happened yet: its descriptor may be another's by then. The completions come all the same.
+    void cancel(const ring_line& line) noexcept {
+        for (const std::uint64_t request : {line.before, line.request}) {
+            if (request == ring_line::none) {
+                continue;
+            }
+            ring_->disarm(request, request);
+            if (io_uring_sqe* const place = ring_->next_request(); place != nullptr) {
+                ::io_uring_prep_cancel64(place, request, 0);
+                place->user_data = ignored;
+            }
+        }
+        static_cast<void>(submit());  // refused, they go with the next one
     }
 
     /// Takes in what has completed, for all sinks. Nothing where a loop does that.
@@ -211,14 +213,17 @@ public:
         if (what == nullptr) {
             return;
         }
-        const ring_line_ref line = what->line.share();  // the request may end in the next line
+        const ring_line_ref line = what->line.share();  // the request may end two lines below
+        const bool is_before = what->is_before;
         const auto came = sends_->complete(name, result, flags);
         if (came.result) {
-            line->result = came.result;
-            line->is_waiting = false;
+            (is_before ? line->result_before : line->result) = came.result;
+            --line->awaited;
         }
         line->requests -= came.is_over ? 1 : 0;
-        list(line);
+        if (!line->is_waiting()) {
+            list(line);
+        }
     }
 
     /// Calls `act(owner)` for each sink that something has completed for and that was not flushed
@@ -246,7 +251,7 @@ public:
     [[nodiscard]] sys::uring& ring() noexcept { return *ring_; }
 
 private:
-    static constexpr std::uint64_t ignored = INT64_MAX;
+    static constexpr std::uint64_t ignored = ring_line::none;
 
     send_ring(std::unique_ptr<sys::uring> ring, std::unique_ptr<ring_requests<sent>> sends,
               bool is_driven) noexcept
@@ -270,6 +275,17 @@ private:
     }
 
     [[nodiscard]] bool submit() noexcept { return is_driven_ || ring_->submit().has_value(); }
+
+    /// Takes a request back that the kernel refused. Returns: false when it has it.
+    [[nodiscard]] bool take_back(std::uint64_t name, ring_line& line) noexcept {
+        if (!ring_->disarm(name, ignored)) {
+            return false;
+        }
+        static_cast<void>(sends_->withdraw(name));
+        --line.requests;
+        --line.awaited;
+        return true;
+    }
 
     void list(const ring_line_ref& line) noexcept {
         line->has_news = true;

@@ -29,6 +29,10 @@ namespace zcpool::sink {
 struct uring_options {
     /// Slices below this many bytes are copied: their notification would cost more than it saves.
     std::size_t copy_below = 32_KiB;
+
+    /// The place of the descriptor among the ring's registered files (sys::uring::set_file), which
+    /// keeps it until the sink has ended; below 0: it has none.
+    int registered_file = -1;
 };
 
 /// Sends slices through an io_uring: small ones by requests that copy (SENDMSG; WRITEV for what is
@@ -67,7 +71,7 @@ public:
     uring& operator=(uring&& other) noexcept {
         if (this != &other) {
             leave();
-            outbox::operator=(std::move(other));
+            outbox::operator=(static_cast<outbox&&>(other));
             ring_ = other.ring_;
             options_ = other.options_;
             refusal_ = other.refusal_;
@@ -102,7 +106,7 @@ public:
     }
 
     [[nodiscard]] sink::interest interest() const noexcept {
-        if (in_flight() != 0 && (queue_.empty() || line_->is_waiting)) {
+        if (in_flight() != 0 && (queue_.empty() || line_->is_waiting())) {
             return sink::interest::completion;
         }
         return outbox::interest();
@@ -120,7 +124,7 @@ private:
 
     [[nodiscard]] state go_on() noexcept {
         while (!error_) {
-            if (line_ && line_->is_waiting) {
+            if (line_ && line_->is_waiting()) {
                 return state::blocked;
             }
             if (line_ && line_->result && !take_in(*std::exchange(line_->result, std::nullopt))) {
@@ -166,7 +170,8 @@ private:
                                               : is_socket_ ? send_way::copy
                                                            : send_way::write,
                                        .more_follows = count < queue_.slice_count(),
-                                       .place = place.value_or(0)},
+                                       .place = place.value_or(0),
+                                       .registered_file = options_.registered_file},
                                       std::move(what));
         if (!done && would_block(done.error())) {
             return false;
@@ -220,8 +225,8 @@ private:
     void leave() noexcept {
         if (line_) {
             line_->owner = nullptr;
-            if (line_->is_waiting) {
-                ring_->cancel(line_->request);
+            if (line_->is_waiting()) {
+                ring_->cancel(*line_);
             }
         }
     }

@@ -3,10 +3,10 @@
 
 // The copying way out, which needs nothing: sendmsg for sockets, writev for pipes and files.
 
-#include <algorithm>
 #include <cstddef>
 #include <utility>
 
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/chain/chain.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/sink/gather.hpp>
@@ -36,7 +36,7 @@ public:
     /// Concurrency: never blocks on a socket.
     state flush() noexcept {
         while (!queue_.empty()) {
-            const std::size_t count = std::min(queue_.slice_count(), parts_a_call);
+            const std::size_t count = smaller_of(queue_.slice_count(), parts_a_call);
             const auto sent = copy_out(fd_, is_socket_, queue_, count);
             ++stats_.calls;
             if (!sent) {

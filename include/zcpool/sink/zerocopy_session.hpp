@@ -11,14 +11,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
-#include <span>
 #include <system_error>
 #include <utility>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/errc.hpp>
 #include <zcpool/base/result.hpp>
+#include <zcpool/base/unique_object.hpp>
 #include <zcpool/chain/chain.hpp>
 #include <zcpool/chain/slice.hpp>
 #include <zcpool/sink/gather.hpp>
@@ -48,9 +48,9 @@ public:
     /// Switches sending by reference on.
     ///
     /// Errors: those of sys::enable_zerocopy; EMFILE, `out_of_memory`.
-    [[nodiscard]] static result<std::unique_ptr<zerocopy_session>> open(
+    [[nodiscard]] static result<unique_object<zerocopy_session>> open(
         int socket, std::chrono::milliseconds linger) noexcept {
-        std::unique_ptr<zerocopy_session> made{new (std::nothrow) zerocopy_session{linger}};
+        unique_object<zerocopy_session> made{new (std::nothrow) zerocopy_session{linger}};
         if (!made) {
             return fail(errc::out_of_memory);
         }
@@ -79,7 +79,7 @@ public:
             const slice& each = queue.slices()[i];
             parts[i] = {const_cast<std::byte*>(each.data()), each.size()};
         }
-        auto sent = sys::send_parts(socket_.get(), std::span{parts}.first(count),
+        auto sent = sys::send_parts(socket_.get(), array_view{parts}.first(count),
                                     count < queue.slice_count(), MSG_ZEROCOPY);
         if (!sent || *sent == 0) {
             return sent;
@@ -118,6 +118,7 @@ public:
     /// Sends that are not confirmed yet.
     [[nodiscard]] std::size_t in_flight() const noexcept { return sends_.size(); }
     [[nodiscard]] const zerocopy_counts& counts() const noexcept { return counts_; }
+    /// Counts a send that the kernel refused for want of memory.
     void count_refused() noexcept { ++counts_.refused; }
 
     /// Ends the connection as its owner is about to: with a reset when it is set to do so, else by
@@ -155,7 +156,7 @@ private:
     // The list's.
     std::chrono::milliseconds linger_;
     std::chrono::milliseconds deadline_{};
-    std::unique_ptr<zerocopy_session> next_;
+    unique_object<zerocopy_session> next_;
 };
 
 }  // namespace zcpool::sink

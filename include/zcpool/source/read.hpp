@@ -61,7 +61,7 @@ public:
     }
     /// Leaves `other` with nothing to take and no descriptor: it fails when it is pulled.
     read(read&& other) noexcept
-        : inbox(std::move(other)),
+        : inbox(static_cast<inbox&&>(other)),
           pool_(other.pool_),
           hold_at_most_(other.hold_at_most_),
           where_(other.where_),
@@ -74,7 +74,7 @@ public:
           held_(std::exchange(other.held_, 0)) {}
     read& operator=(read&& other) noexcept {
         if (this != &other) {
-            inbox::operator=(std::move(other));
+            inbox::operator=(static_cast<inbox&&>(other));
             pool_ = other.pool_;
             hold_at_most_ = other.hold_at_most_;
             where_ = other.where_;
@@ -127,7 +127,7 @@ public:
     /// What to wait for, as the last pull() left it.
     [[nodiscard]] source::interest interest() const noexcept {
         switch (last()) {
-            case state::data: return source::interest::readable;
+            case state::data:
             case state::blocked: return source::interest::readable;
             case state::exhausted: return source::interest::slot;
             case state::full:

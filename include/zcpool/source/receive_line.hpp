@@ -19,6 +19,7 @@ namespace zcpool::source {
 /// refer to it: the source, its request, and the lists of the ring.
 struct receive_line {
     int fd = -1;
+    int registered_file = -1;    ///< the place of `fd` among the ring's registered files
     std::size_t most_slots = 0;  ///< that are kept untaken before the receiving stops
     std::size_t holders = 1;
     bool is_armed = false;      ///< the kernel receives for it

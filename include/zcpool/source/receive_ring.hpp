@@ -38,14 +38,15 @@ struct receive_ring_options {
     unsigned entries = 64;
 };
 
-/// An io_uring, the slots that it fills (provided_slots), and the sources that they come for.
+/// An io_uring, its own or an event loop's, the slots that it fills (provided_slots), and the
+/// sources that they come for.
 ///
 /// Sharing: one thread, with its sources, which it must outlive; the pool must outlive it. Ending
-/// it waits for what is in flight, for a second; what the kernel could then still write to is never
-/// freed.
+/// it waits for what is in flight, for a second, where the ring is its own; what the kernel could
+/// then still write to is never freed.
 class receive_ring {
 public:
-    /// Takes the slots, as many as there are; at least one.
+    /// A ring of its own. Takes the slots, as many as there are; at least one.
     ///
     /// Errors: those of sys::uring::create and provided_slots::create; `out_of_memory`. A checked
     /// pool remembers `where`.
@@ -56,23 +57,33 @@ public:
         if (!ring) {
             return fail(ring.error());
         }
-        auto slots = provided_slots::create(**ring, group, pool, options.buffers,
-                                            options.buffer_bytes, where);
-        if (!slots) {
-            return fail(slots.error());
-        }
-        std::unique_ptr<receive_ring> made{new (std::nothrow)
-                                               receive_ring{std::move(*ring), std::move(*slots)}};
-        if (!made) {
-            return fail(errc::out_of_memory);
-        }
-        return made;
+        sys::uring& own = **ring;
+        return over(own, std::move(*ring), pool, options, where);
+    }
+
+    /// Receives through the ring of an event loop, which submits its requests with its own, and
+    /// hands completions whose name is_name() to take_in(); then it announces, and reaps for what
+    /// has become free. A source that is pulled meanwhile only looks at what has been taken in. The
+    /// loop keeps names above 2^63 + 2^62 and the buffer group 0 free.
+    ///
+    /// The loop's ring outlives it, and it ends in the loop's thread, when in_flight() is 0: after
+    /// the sources have ended, and their last completions have been taken in.
+    /// Errors: those of provided_slots::create; `out_of_memory`. `options.entries` says nothing.
+    [[nodiscard]] static result<std::unique_ptr<receive_ring>> create_driven(
+        sys::uring& ring, pool_view pool, const receive_ring_options& options = {},
+        std::source_location where = std::source_location::current()) noexcept {
+        return over(ring, nullptr, pool, options, where);
     }
     receive_ring(const receive_ring&) = delete;
     receive_ring& operator=(const receive_ring&) = delete;
     ~receive_ring() {
         announce([](void*) {});
-        finish();
+        while (first_starved_) {
+            first_starved_ = receive_line_ref{std::exchange(first_starved_->next_starved, nullptr)};
+        }
+        if (!is_driven()) {
+            finish();
+        }
         if (in_flight_ != 0) {
             slots_.abandon();
         }
@@ -92,20 +103,23 @@ public:
         if (request == nullptr) {
             return;
         }
-        ::io_uring_prep_recv(request, line->fd, nullptr, 0, 0);
+        const bool is_registered = line->registered_file >= 0;
+        ::io_uring_prep_recv(request, is_registered ? line->registered_file : line->fd, nullptr, 0,
+                             0);
+        request->flags |= is_registered ? IOSQE_FIXED_FILE : 0U;
         if (is_multishot_) {
             request->ioprio |= IORING_RECV_MULTISHOT;
         }
         request->flags |= IOSQE_BUFFER_SELECT;
         request->buf_group = group;
-        request->user_data = reinterpret_cast<std::uintptr_t>(line.share().release());
+        const std::uint64_t name = name_of(line.share().release());
+        request->user_data = name;
         line->is_armed = true;
         ++line->requests;
         ++in_flight_;
-        const auto name = static_cast<std::uint64_t>(request->user_data);
         // Left prepared, it would wait for the next request of anybody, and its descriptor might
         // be another's by then.
-        if (!ring_->submit() && ring_->disarm(name, ignored)) {
+        if (!submit() && ring_->disarm(name, ignored)) {
             line->is_armed = false;
             --line->requests;
             --in_flight_;
@@ -119,20 +133,66 @@ public:
         if (!line->is_armed || line->is_cancelled) {
             return;
         }
-        const auto name = reinterpret_cast<std::uintptr_t>(line.get());
+        const std::uint64_t name = name_of(line.get());
+        // One that the loop has not handed over yet receives nothing; it completes all the same.
+        if (ring_->disarm(name, name)) {
+            line->is_cancelled = true;
+            return;
+        }
         if (io_uring_sqe* const request = ring_->next_request(); request != nullptr) {
             ::io_uring_prep_cancel64(request, name, 0);
             request->user_data = ignored;
             line->is_cancelled = true;
-            submit();
+            static_cast<void>(submit());  // refused, it goes with the next one
         }
     }
 
-    /// Takes in what has completed, for all sources, and fills empty places.
+    /// Takes in what has completed, for all sources, unless a loop does that, and fills empty
+    /// places.
     /// Complexity: no system call, but for what is armed or cancelled by it.
     void reap() noexcept {
-        take_in_all();
+        if (!is_driven()) {
+            take_in_all();
+        }
         static_cast<void>(refill());
+    }
+
+    /// Whether a completion of the loop's ring is for take_in().
+    [[nodiscard]] static constexpr bool is_name(std::uint64_t name) noexcept {
+        return name >> 62 == 3;
+    }
+
+    /// Takes in one completion.
+    /// Complexity: no system call of its own; an acquire for each slot that it brings.
+    void take_in(std::uint64_t name, std::int32_t result, std::uint32_t flags) noexcept {
+        if (name == ignored) {
+            return;
+        }
+        auto* const named =
+            // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel carries names as numbers.
+            reinterpret_cast<receive_line*>(static_cast<std::uintptr_t>(name & ~ignored));
+        const bool is_last = (flags & IORING_CQE_F_MORE) == 0;
+        // The request's own reference ends with it.
+        const receive_line_ref line =
+            is_last ? receive_line_ref{named} : receive_line_ref::to(named);
+        if ((flags & IORING_CQE_F_BUFFER) != 0) {
+            const auto slot = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+            const bool is_wanted = result > 0 && !line->is_abandoned;
+            slice came = slots_.take(slot, is_wanted ? static_cast<std::size_t>(result) : 0);
+            if (is_wanted && came.empty()) {  // a slot that the kernel was not given
+                line->error = std::error_code{EIO, std::system_category()};
+            }
+            line->keep(std::move(came));
+        }
+        if (is_last) {
+            --in_flight_;
+            line->is_armed = false;
+            line->is_cancelled = false;
+            end_request(line, result);
+        } else if (!line->wants_more()) {
+            cancel(line);
+        }
+        list(line);
     }
 
     /// Gives the kernel slots for the places that are empty, and goes on with the sources that
@@ -170,6 +230,8 @@ public:
         }
     }
 
+    /// Whether an event loop runs the ring.
+    [[nodiscard]] bool is_driven() const noexcept { return own_ == nullptr; }
     /// Readable when something has completed: then reap, and announce.
     [[nodiscard]] int fd() const noexcept { return ring_->fd(); }
     /// Requests that the kernel has not done with.
@@ -181,45 +243,36 @@ public:
 
 private:
     static constexpr std::uint16_t group = 0;
-    static constexpr std::uint64_t ignored = 0;
+    /// The bits that tell its names from others', and the name of nobody.
+    static constexpr std::uint64_t ignored = std::uint64_t{3} << 62;
 
-    receive_ring(std::unique_ptr<sys::uring> ring, provided_slots slots) noexcept
-        : ring_(std::move(ring)), slots_(std::move(slots)) {}
+    receive_ring(sys::uring& ring, std::unique_ptr<sys::uring> own, provided_slots slots) noexcept
+        : own_(std::move(own)), ring_(&ring), slots_(std::move(slots)) {}
+
+    [[nodiscard]] static result<std::unique_ptr<receive_ring>> over(
+        sys::uring& ring, std::unique_ptr<sys::uring> own, pool_view pool,
+        const receive_ring_options& options, std::source_location where) noexcept {
+        auto slots =
+            provided_slots::create(ring, group, pool, options.buffers, options.buffer_bytes, where);
+        if (!slots) {
+            return fail(slots.error());
+        }
+        std::unique_ptr<receive_ring> made{
+            new (std::nothrow) receive_ring{ring, std::move(own), std::move(*slots)}};
+        if (!made) {
+            return fail(errc::out_of_memory);
+        }
+        return made;
+    }
+
+    [[nodiscard]] static std::uint64_t name_of(const receive_line* line) noexcept {
+        return ignored | reinterpret_cast<std::uintptr_t>(line);
+    }
 
     void take_in_all() noexcept {
         ring_->reap([this](std::uint64_t name, std::int32_t result, std::uint32_t flags) {
             take_in(name, result, flags);
         });
-    }
-
-    /// Takes in one completion.
-    void take_in(std::uint64_t name, std::int32_t result, std::uint32_t flags) noexcept {
-        if (name == ignored) {
-            return;
-        }
-        auto* const named = reinterpret_cast<receive_line*>(static_cast<std::uintptr_t>(name));
-        const bool is_last = (flags & IORING_CQE_F_MORE) == 0;
-        // The request's own reference ends with it.
-        const receive_line_ref line =
-            is_last ? receive_line_ref{named} : receive_line_ref::to(named);
-        if ((flags & IORING_CQE_F_BUFFER) != 0) {
-            const auto slot = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-            const bool is_wanted = result > 0 && !line->is_abandoned;
-            slice came = slots_.take(slot, is_wanted ? static_cast<std::size_t>(result) : 0);
-            if (is_wanted && came.empty()) {  // a slot that the kernel was not given
-                line->error = std::error_code{EIO, std::system_category()};
-            }
-            line->keep(std::move(came));
-        }
-        if (is_last) {
-            --in_flight_;
-            line->is_armed = false;
-            line->is_cancelled = false;
-            end_request(line, result);
-        } else if (!line->wants_more()) {
-            cancel(line);
-        }
-        list(line);
     }
 
     /// Goes on after the last completion of a request, unless it was the end of the stream.
@@ -263,25 +316,23 @@ private:
 
     /// Ends what is in flight, and waits for it, for a second at most.
     void finish() noexcept {
-        while (first_starved_) {
-            first_starved_ = receive_line_ref{std::exchange(first_starved_->next_starved, nullptr)};
-        }
         for (int i = 0; i < 100 && in_flight_ != 0; ++i) {
             if (io_uring_sqe* const request = ring_->next_request(); request != nullptr) {
                 ::io_uring_prep_cancel64(request, 0, 0);
                 request->cancel_flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
                 request->user_data = ignored;
             }
-            submit();
+            static_cast<void>(submit());
             ring_->wait(10);
             take_in_all();
         }
     }
 
-    /// What is refused stays prepared and goes with the next one.
-    void submit() noexcept { static_cast<void>(ring_->submit()); }
+    /// Returns: false when the kernel refused what then stays prepared.
+    [[nodiscard]] bool submit() noexcept { return is_driven() || ring_->submit().has_value(); }
 
-    std::unique_ptr<sys::uring> ring_;
+    std::unique_ptr<sys::uring> own_;
+    sys::uring* ring_;
     provided_slots slots_;
     std::size_t in_flight_ = 0;
     bool is_multishot_ = true;

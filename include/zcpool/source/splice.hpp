@@ -61,6 +61,7 @@ struct splice_options {
 /// Sharing: one thread at a time. Does not own the descriptors, which must outlive it.
 class splice {
 public:
+    /// Moves what comes from one descriptor to the other.
     splice(int from, int to, const splice_options& options = {}) noexcept
         : options_(options), from_(from), to_(to) {}
     /// Leaves `other` without descriptors: it fails when it is pulled.

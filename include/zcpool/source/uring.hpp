@@ -26,6 +26,10 @@ struct receive_options {
     /// Slots that it holds at most before they are taken. The kernel stops when it hears of it: by
     /// then as many more may have come as the ring has.
     std::size_t most_slots = 16;
+
+    /// The place of the socket among the ring's registered files (sys::uring::set_file), which
+    /// keeps it until the source has ended; below 0: it has none.
+    int registered_file = -1;
 };
 
 /// Receives through a ring, from the first pull() on: what comes lies in slots of the ring's pool.
@@ -48,6 +52,7 @@ public:
         : ring_(&ring), line_(new(std::nothrow) receive_line) {
         if (line_) {
             line_->fd = fd;
+            line_->registered_file = options.registered_file;
             line_->most_slots = options.most_slots == 0 ? 1 : options.most_slots;
         }
     }

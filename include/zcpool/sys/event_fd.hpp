@@ -25,6 +25,11 @@ public:
         return event_fd{unique_fd{*made}};
     }
 
+    /// Takes over a descriptor of one, as another process may have handed it over.
+    [[nodiscard]] static event_fd adopt(unique_fd fd) noexcept { return event_fd{std::move(fd)}; }
+
+    event_fd() noexcept = default;
+
     [[nodiscard]] int get() const noexcept { return fd_.get(); }
 
     /// Makes it readable.

@@ -4,10 +4,13 @@
 // Handing descriptors to another process over a UNIX socket.
 // Source: unix(7), SCM_RIGHTS and SO_PEERCRED; cmsg(3).
 
+#include <sys/poll.h>
+
 #include <cstddef>
 #include <cstring>
 #include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
 #include <zcpool/sys/unique_fd.hpp>
@@ -23,7 +26,7 @@ inline constexpr std::size_t most_passed_fds = 8;
 /// Errors: the errno of sendmsg; EMSGSIZE when a stream socket took a part of it.
 /// Concurrency: blocks as the socket does; without SIGPIPE.
 [[nodiscard]] inline result<void> send_fds(int socket, std::span<const std::byte> bytes,
-                                           std::span<const int> fds) noexcept {
+                                           array_view<const int> fds) noexcept {
     ZCPOOL_ASSERT(!bytes.empty() && fds.size() <= most_passed_fds, "nothing to send them with");
     iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
     alignas(cmsghdr) std::byte control[CMSG_SPACE(most_passed_fds * sizeof(int))] = {};
@@ -61,7 +64,7 @@ struct received_fds {
 /// Errors: the errno of recvmsg. 0 bytes: the peer has hung up.
 /// Concurrency: blocks as the socket does.
 [[nodiscard]] inline result<received_fds> receive_fds(int socket, std::span<std::byte> bytes,
-                                                      std::span<unique_fd> into) noexcept {
+                                                      array_view<unique_fd> into) noexcept {
     iovec part{bytes.data(), bytes.size()};
     alignas(cmsghdr) std::byte control[CMSG_SPACE(most_passed_fds * sizeof(int))];
     msghdr message{};
@@ -106,6 +109,15 @@ struct received_fds {
         return fail(done.error());
     }
     return peer.uid;
+}
+
+/// Whether the other end of a stream socket was closed, or its process has ended.
+///
+/// Complexity: one system call.
+[[nodiscard]] inline bool has_hung_up(int socket) noexcept {
+    pollfd entry{socket, POLLRDHUP, 0};
+    const auto ready = call([&] { return provider::poll(&entry, 1, 0); });
+    return ready && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
 }  // namespace zcpool::sys

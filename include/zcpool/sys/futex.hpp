@@ -5,11 +5,11 @@
 // for this.
 // Source: futex(2), FUTEX_WAIT_BITSET and FUTEX_WAKE_BITSET without FUTEX_PRIVATE_FLAG.
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/sys/call.hpp>
 
@@ -47,7 +47,7 @@ enum class wait_status : std::uint8_t {
                                             clock::time_point deadline) noexcept {
     using namespace std::chrono;
     ZCPOOL_ASSERT(mask != 0, "a wait that no wake-up could end");
-    const auto since = std::max(deadline.time_since_epoch(), clock::duration::zero());
+    const auto since = larger_of(deadline.time_since_epoch(), clock::duration::zero());
     const auto whole = duration_cast<seconds>(since);
     const timespec until{static_cast<time_t>(whole.count()),
                          static_cast<long>(duration_cast<nanoseconds>(since - whole).count())};

@@ -41,6 +41,17 @@ struct kernel {
     static int ftruncate(int fd, off_t bytes) noexcept { return ::ftruncate(fd, bytes); }
     static int fchmod(int fd, mode_t mode) noexcept { return ::fchmod(fd, mode); }
     static int fstat(int fd, struct stat* status) noexcept { return ::fstat(fd, status); }
+    /// Of a link itself, not of what it leads to.
+    static int lstat(const char* path, struct stat* status) noexcept {
+        return ::lstat(path, status);
+    }
+    static ssize_t readlink(const char* path, char* into, std::size_t bytes) noexcept {
+        return ::readlink(path, into, bytes);
+    }
+    /// Entries of a directory, each a `dirent64`; the C library has it only since 2.30.
+    static ssize_t getdents64(int fd, void* into, std::size_t bytes) noexcept {
+        return ::syscall(SYS_getdents64, fd, into, bytes);
+    }
     static int add_seals(int fd, int seals) noexcept { return ::fcntl(fd, F_ADD_SEALS, seals); }
     static int get_flags(int fd) noexcept { return ::fcntl(fd, F_GETFL); }
     static int fstatfs(int fd, struct statfs* system) noexcept { return ::fstatfs(fd, system); }
@@ -126,6 +137,9 @@ struct kernel {
         return ::recvmsg(socket, message, flags);
     }
     static int socket(int family, int type) noexcept { return ::socket(family, type, 0); }
+    static int socketpair(int type, int ends[2]) noexcept {
+        return ::socketpair(AF_UNIX, type, 0, ends);
+    }
     static int getsockopt(int socket, int level, int name, void* value, socklen_t* bytes) noexcept {
         return ::getsockopt(socket, level, name, value, bytes);
     }

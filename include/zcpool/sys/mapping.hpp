@@ -48,6 +48,13 @@ public:
         return guarded(bytes, guard, page_size, flags, fd);
     }
 
+    /// Maps a whole file for reading: a write to it is SIGSEGV.
+    ///
+    /// Errors: as shared().
+    [[nodiscard]] static result<mapping> read_only(int fd, std::size_t bytes) noexcept {
+        return map(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd);
+    }
+
     /// Maps private zero pages.
     ///
     /// Errors: the errno of mmap.
@@ -73,6 +80,31 @@ public:
                                                  int more_flags = 0) noexcept {
         const int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED | MAP_NORESERVE;
         return guarded(bytes, page_size, alignment, kind | more_flags, fd);
+    }
+
+    /// Puts a part of a file, for reading and writing, shared, in the place of a part of this.
+    ///
+    /// Expects: both parts begin on page bounds, and the one lies in the mapping.
+    /// Errors: the errno of mmap; nobody may then touch the part.
+    [[nodiscard]] result<void> place(std::size_t at, int fd, std::size_t offset,
+                                     std::size_t bytes) const noexcept {
+        constexpr int flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED;
+        auto done = call([&] {
+            return provider::mmap(address_ + at, bytes, PROT_READ | PROT_WRITE, flags, fd,
+                                  static_cast<off_t>(offset));
+        });
+        if (!done) {
+            return fail(done.error());
+        }
+        return {};
+    }
+
+    /// Leaves the memory as it is, without unmapping it: in a forked child that has none of it, and
+    /// may have something else at its address.
+    void forget() noexcept {
+        address_ = nullptr;
+        bytes_ = 0;
+        guard_ = 0;
     }
 
     /// Gives the kernel a hint or an order about a range (MADV_x).

@@ -6,9 +6,9 @@
 // Source: pipe(2), pipe(7) "Pipe capacity", splice(2), vmsplice(2), F_SETPIPE_SZ in fcntl(2).
 
 #include <cstddef>
-#include <span>
 #include <system_error>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
 #include <zcpool/sys/unique_fd.hpp>
@@ -99,7 +99,7 @@ struct pipe {
     ///
     /// Returns: bytes taken, at most what fits.
     /// Errors: the errno of vmsplice; EAGAIN when nothing fits.
-    [[nodiscard]] result<std::size_t> fill_from(std::span<const iovec> parts) noexcept {
+    [[nodiscard]] result<std::size_t> fill_from(array_view<const iovec> parts) noexcept {
         auto moved = call([&] {
             return provider::vmsplice(write_end.get(), parts.data(), parts.size(),
                                       SPLICE_F_NONBLOCK);

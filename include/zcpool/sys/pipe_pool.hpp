@@ -53,6 +53,7 @@ public:
     /// Pipes kept; what comes back beyond that is closed.
     static constexpr std::size_t limit = 16;
 
+    /// Its pipes hold so many bytes, as far as the system allows.
     explicit pipe_pool(std::size_t pipe_bytes = usual_pipe_bytes) noexcept
         : pipe_bytes_(pipe_bytes) {}
     pipe_pool(const pipe_pool&) = delete;

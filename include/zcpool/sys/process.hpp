@@ -11,9 +11,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <span>
 #include <string_view>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
 #include <zcpool/sys/unique_fd.hpp>
@@ -115,7 +115,7 @@ struct process_namespaces {
 ///
 /// Returns: how many are; each entry's `revents` says whether it is.
 /// Errors: the errno of poll.
-[[nodiscard]] inline result<int> poll_readable(std::span<pollfd> entries,
+[[nodiscard]] inline result<int> poll_readable(array_view<pollfd> entries,
                                                int milliseconds) noexcept {
     for (pollfd& each : entries) {
         each.events = POLLIN;

@@ -29,6 +29,7 @@ struct ring_abilities {
 
 namespace ring_abi {
 
+/// What io_uring_setup(2) is given.
 struct parameters {
     std::uint32_t entries[2]{};
     std::uint32_t flags = 0;
@@ -36,7 +37,9 @@ struct parameters {
 };
 static_assert(sizeof(parameters) == 120, "struct io_uring_params");
 
+/// What IORING_REGISTER_PROBE fills in.
 struct probe {
+    /// An operation, and whether the kernel has it.
     struct operation {
         std::uint8_t number = 0;
         std::uint8_t reserved = 0;

@@ -27,6 +27,7 @@ namespace zcpool::sys {
 /// range of addresses.
 class huge_page_count {
 public:
+    /// Counts in the mappings of that range.
     huge_page_count(std::uintptr_t begin, std::size_t bytes) noexcept
         : begin_(begin), end_(begin + bytes) {}
 
@@ -36,6 +37,7 @@ public:
         std::uintptr_t from = 0;
         std::uintptr_t to = 0;
         const char* const last = line.data() + line.size();
+        // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): ends at `last`.
         const auto first = std::from_chars(line.data(), last, from, 16);
         if (first.ec == std::errc{} && first.ptr != last && *first.ptr == '-' &&
             std::from_chars(first.ptr + 1, last, to, 16).ec == std::errc{}) {

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <span>
 
+#include <zcpool/base/array_view.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
 
@@ -31,7 +32,7 @@ namespace zcpool::sys {
 ///
 /// Returns: bytes taken.
 /// Errors: the errno of sendmsg.
-[[nodiscard]] inline result<std::size_t> send_parts(int socket, std::span<iovec> parts,
+[[nodiscard]] inline result<std::size_t> send_parts(int socket, array_view<iovec> parts,
                                                     bool more_follows,
                                                     int extra_flags = 0) noexcept {
     msghdr message{};
@@ -49,7 +50,7 @@ namespace zcpool::sys {
 ///
 /// Returns: bytes taken.
 /// Errors: the errno of writev; a pipe without a reader also raises SIGPIPE.
-[[nodiscard]] inline result<std::size_t> write_parts(int fd, std::span<iovec> parts) noexcept {
+[[nodiscard]] inline result<std::size_t> write_parts(int fd, array_view<iovec> parts) noexcept {
     auto written =
         call([&] { return provider::writev(fd, parts.data(), static_cast<int>(parts.size())); });
     if (!written) {

@@ -14,6 +14,7 @@ namespace zcpool::sys {
 class unique_fd {
 public:
     unique_fd() noexcept = default;
+    /// Takes over a descriptor; -1: none.
     explicit unique_fd(int fd) noexcept : fd_(fd) {}
     unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}
     unique_fd& operator=(unique_fd&& other) noexcept {

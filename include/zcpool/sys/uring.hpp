@@ -23,6 +23,7 @@
 namespace zcpool::sys {
 
 #if defined(IORING_CQE_F_NOTIF)
+// NOLINTNEXTLINE(misc-redundant-expression): macros here, numbers in the system's interface.
 static_assert(IORING_CQE_F_NOTIF == 1U << 3 && IORING_CQE_F_MORE == 1U << 1);
 #endif
 /// IORING_OP_SEND_ZC: Linux 6.0.
@@ -94,6 +95,16 @@ public:
         return place;
     }
 
+    /// Makes room for requests that are linked, which must be handed over in one call: what is
+    /// prepared goes first where there is none, because a chain ends where a call does.
+    /// Returns: false when the kernel takes none now, or there are not as many places.
+    [[nodiscard]] bool make_room(unsigned requests) noexcept {
+        if (::io_uring_sq_space_left(&ring_) < requests) {
+            static_cast<void>(submit());
+        }
+        return ::io_uring_sq_space_left(&ring_) >= requests;
+    }
+
     /// Lets a prepared request do nothing, and gives it another name. It completes all the same,
     /// with 0.
     /// Returns: false when the kernel has taken it already.
@@ -149,7 +160,7 @@ public:
 
     /// Waits for a completion, for so many milliseconds at most.
     void wait(unsigned milliseconds) noexcept {
-        __kernel_timespec time{milliseconds / 1000, milliseconds % 1000 * 1'000'000};
+        __kernel_timespec time{milliseconds / 1000, milliseconds % 1000 * 1'000'000L};
         io_uring_cqe* completion = nullptr;
         static_cast<void>(::io_uring_wait_cqe_timeout(&ring_, &completion, &time));
     }
@@ -189,6 +200,20 @@ public:
             return fail(std::error_code{errno, std::system_category()});
         }
         return {};
+    }
+
+    /// Makes a table of so many places for registered files, all empty. Once.
+    /// Errors: the errno of io_uring_register: EMFILE beyond RLIMIT_NOFILE, EINVAL before Linux
+    /// 5.19.
+    [[nodiscard]] result<void> reserve_files(unsigned places) noexcept {
+        return answered(::io_uring_register_files_sparse(&ring_, places));
+    }
+
+    /// Puts a file into a place of the table, by which requests with IOSQE_FIXED_FILE name it; -1
+    /// empties the place. It is open for as long as it stands there.
+    /// Errors: the errno of io_uring_register.
+    [[nodiscard]] result<void> set_file(unsigned place, int fd) noexcept {
+        return answered(::io_uring_register_files_update(&ring_, place, &fd, 1));
     }
 
     /// Requests that are prepared and that the kernel has not taken yet.

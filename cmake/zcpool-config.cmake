@@ -1,4 +1,0 @@
-# SPDX-License-Identifier: MIT
-include(CMakeFindDependencyMacro)
-find_dependency(Threads)
-include(${CMAKE_CURRENT_LIST_DIR}/zcpool-targets.cmake)
