@@ -2,6 +2,7 @@
 // Slices between processes that are killed at any moment: what arrives is whole and in order, and
 // no slot is lost.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <optional>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Several recover at once what the same dead process had.
+#include <array>
 #include <memory>
 
 #include "workers.hpp"

@@ -2,6 +2,7 @@
 // What a killed process was sending goes on being sent, by reference: its socket outlives it. So
 // its slots must not be written to before their pages were replaced.
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include <support/sockets.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A process that is stopped is not dead, and holds nobody up.
+#include <array>
 #include <chrono>
 
 #include "workers.hpp"

@@ -6,6 +6,7 @@
 #include <sys/poll.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <string>

@@ -9,7 +9,7 @@ import time
 
 from support import SINKS, Case, Reader, Server, eventually, main, make_request
 
-SECONDS = 2.5
+SECONDS = 1.5
 
 
 def version(number):

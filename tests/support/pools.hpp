@@ -4,11 +4,10 @@
 // Small pools that tests share, and contents that tell where they come from.
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <utility>
 #include <vector>
@@ -46,19 +45,53 @@ Pool make_pool(const zcpool::pool_options& options) {
     return std::move(*made);
 }
 
-/// Fills bytes with a sequence that depends on the seed at every place (splitmix64).
-inline void fill(std::span<std::byte> bytes, std::uint64_t seed) {
-    std::uint64_t state = seed * 0x2545'F491'4F6C'DD1D;
-    while (!bytes.empty()) {
-        state += 0x9E37'79B9'7F4A'7C15;
-        std::uint64_t word = state;
+/// The words that fill() writes: a sequence that depends on its seed at every place (splitmix64).
+class pattern_words {
+public:
+    explicit pattern_words(std::uint64_t seed) noexcept : state_(seed * 0x2545'F491'4F6C'DD1D) {}
+
+    std::uint64_t next() noexcept {
+        state_ += 0x9E37'79B9'7F4A'7C15;
+        std::uint64_t word = state_;
         word = (word ^ word >> 30) * 0xBF58'476D'1CE4'E5B9;
         word = (word ^ word >> 27) * 0x94D0'49BB'1331'11EB;
-        const auto image = std::bit_cast<std::array<std::byte, sizeof word>>(word ^ word >> 31);
-        const std::size_t part = std::min(image.size(), bytes.size());
-        std::copy_n(image.begin(), part, bytes.begin());
-        bytes = bytes.subspan(part);
+        return word ^ word >> 31;
     }
+
+private:
+    std::uint64_t state_;
+};
+
+/// Fills bytes with a sequence that depends on the seed at every place.
+inline void fill(std::span<std::byte> bytes, std::uint64_t seed) {
+    pattern_words words{seed};
+    std::byte* to = bytes.data();
+    std::size_t left = bytes.size();
+    for (; left >= sizeof(std::uint64_t); left -= sizeof(std::uint64_t)) {
+        const std::uint64_t word = words.next();
+        std::memcpy(to, &word, sizeof word);
+        to += sizeof word;
+    }
+    if (left > 0) {
+        const std::uint64_t word = words.next();
+        std::memcpy(to, &word, left);
+    }
+}
+
+/// Whether bytes are those that fill() writes.
+inline bool is_pattern(std::span<const std::byte> bytes, std::uint64_t seed) {
+    pattern_words words{seed};
+    const std::byte* from = bytes.data();
+    std::size_t left = bytes.size();
+    for (; left >= sizeof(std::uint64_t); left -= sizeof(std::uint64_t)) {
+        const std::uint64_t word = words.next();
+        if (std::memcmp(from, &word, sizeof word) != 0) {
+            return false;
+        }
+        from += sizeof word;
+    }
+    const std::uint64_t last = words.next();
+    return left == 0 || std::memcmp(from, &last, left) == 0;
 }
 
 /// The bytes that fill() writes.
