@@ -152,6 +152,11 @@ class Server:
         response = self.get("/metrics")
         return parse_metrics(response.body.decode())
 
+    def answered(self):
+        """How many responses it has sent."""
+        return sum(count for name, count in self.metrics().items()
+                   if name.startswith("responses_total"))
+
 
 def read_line(pipe, seconds):
     """A line from a pipe, or what there is of it when the time is up."""

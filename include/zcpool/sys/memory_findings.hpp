@@ -81,8 +81,10 @@ namespace zcpool::sys {
         return about;
     }
     const std::string_view chosen = read->chosen();
-    about.found.add("%s is %.*s", path, static_cast<int>(chosen.size()), chosen.data());
-    if (!chosen.empty()) {
+    if (chosen.empty()) {
+        about.found.add("%s: no word is chosen", path);
+    } else {
+        about.found.add("%s is %.*s", path, static_cast<int>(chosen.size()), chosen.data());
         about.status = chosen == refusing || chosen == also_refusing ? finding_status::missing
                                                                      : finding_status::ok;
     }
