@@ -12,7 +12,7 @@ namespace {
 using zcpool::ipc::process_life;
 
 // A process may call itself anything, so what is not plain ASCII is escaped byte by byte.
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
     std::string out = "\"";
     for (const char each : text) {
         if (each == '"' || each == '\\') {
@@ -66,7 +66,7 @@ std::string process_text(const process_row& row) {
         R"("published":{},"cleaning":{},"held_bytes":{},"leaked":{},"classes":{}}})",
         row.place ? std::to_string(*row.place) : "null",
         row.pid == 0 ? "null" : std::to_string(row.pid),
-        row.name.empty() ? "null" : quoted(row.name), row.state,
+        row.name.empty() ? "null" : json_string(row.name), row.state,
         row.life == process_life::alive   ? "true"
         : row.life == process_life::ended ? "false"
                                           : "null",

@@ -41,8 +41,10 @@ TEST_CASE("misuse: config: a violated contract says which and where, and aborts"
     CHECK(status == -SIGABRT);
     REQUIRE(length > 0);
     said.resize(static_cast<std::size_t>(length));
-    CHECK(said == "zcpool: sums are as they are (two + two == 5) at " + std::string{__FILE__} +
-                      ":" + std::to_string(line) + "\n");
+    std::string expected = "zcpool: sums are as they are (two + two == 5) at " __FILE__ ":";
+    expected += std::to_string(line);
+    expected += '\n';
+    CHECK(said == expected);
 }
 
 }  // namespace

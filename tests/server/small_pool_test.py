@@ -140,8 +140,9 @@ class SmallPool(Case):
                         client.sendall(make_request("/13.ts") * 6)
                         self.assertEqual(client.recv(1), b"H")  # and no more
                     self.assertEqual(server.get("/27.ts").status, 503, "the last of them has them")
-                    self.assertTrue(eventually(
-                        lambda: server.metrics()["send_timeouts_total"] == readers, 10))
+                    eventually(lambda: server.metrics()["send_timeouts_total"] == readers, 10)
+                    metrics = server.metrics()
+                    self.assertEqual(metrics["send_timeouts_total"], readers, metrics)
                     self.assertTrue(eventually(lambda: server.metrics()["connections"] == 1))
                     self.assertTrue(eventually(lambda: server.get("/27.ts").status == 200))
                     for client in stopped:

@@ -184,9 +184,9 @@ class Uring(Case):
     @unittest.skipUnless(HAS_URING, "io_uring is not to be had")
     def test_sockets_that_the_ring_knows_by_their_places(self):
         for sink in SINKS:
-            options = ["--loop", "uring", "--sink", sink, "--registered-files", "64"]
+            options = ["--loop", "uring", "--sink", sink, "--registered-files", "16"]
             with self.subTest(sink), Server(self.directory, *options, threads=1) as server:
-                for _ in range(2):  # the places are used again
+                for _ in range(2):  # the second time by places that were used before
                     held = self.fetch_on_many_connections(server, 12)
                     if held is not None:
                         self.assertGreaterEqual(len(held), 12)
