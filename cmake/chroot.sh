@@ -30,6 +30,8 @@ exec unshare --mount --propagation private sh -c '
   set -eu
   root=$1 debian=$2
   shift 2
+  # Its root is a mount of its own: what makes namespaces there asks for that.
+  mount --rbind "$debian" "$debian"
   mount -t proc proc "$debian/proc"
   mount --rbind /sys "$debian/sys"
   mount --rbind /dev "$debian/dev"
@@ -40,7 +42,15 @@ exec unshare --mount --propagation private sh -c '
     "$debian/zcpool"
   mount --bind "$debian/build" "$debian/zcpool/build"
   cp -L /etc/resolv.conf /etc/hosts "$debian/etc"
+  # Whom this machine trusts; pip brings a list of its own otherwise.
+  trusted=/etc/ssl/certs/ca-certificates.crt
+  if [ -e $trusted ]; then
+    install -D -m 644 $trusted "$debian$trusted"
+  else
+    trusted=
+  fi
   exec chroot "$debian" env -i HOME=/root PATH="/usr/sbin:/usr/bin:/sbin:/bin" LANG=C.UTF-8 \
     ${https_proxy:+https_proxy=$https_proxy} ${PIP_INDEX_URL:+PIP_INDEX_URL=$PIP_INDEX_URL} \
+    ${trusted:+PIP_CERT=$trusted} \
     sh /zcpool/cmake/dev.sh "$@"
 ' sh "$root" "$debian" "$@"

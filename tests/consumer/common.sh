@@ -61,7 +61,8 @@ install_to() {
 # move_prefix FROM TO: packages are used elsewhere than where they were installed.
 move_prefix() {
   mv "$1" "$2"
-  if grep -rlF -e "$source" -e "$1" "$2"; then
+  # Not "$source" alone: that may be short, as /zcpool, and a part of what is installed.
+  if grep -rlF -e "$source/include" -e "$source/cmake" -e "$work/library" -e "$1" "$2"; then
     fail "the files above name the directory that they came from"
   fi
 }

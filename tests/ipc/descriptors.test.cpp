@@ -63,6 +63,9 @@ unique_fd file_on_disk() {
     return file;
 }
 
+/// A file of a tmpfs is as one of memfd_create(2), but that nobody has sealed it.
+bool can_be_sealed(const unique_fd& file) { return ::fcntl(file.get(), F_GET_SEALS) >= 0; }
+
 std::vector<bad_case> all_cases() {
     std::vector<bad_case> cases;
     // Each of the two descriptors is something else.
@@ -77,7 +80,8 @@ std::vector<bad_case> all_cases() {
              [](unique_fd) { return unique_fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)}; }},
             {"/dev/zero", errc::not_a_pool,
              [](unique_fd) { return unique_fd{::open("/dev/zero", O_RDWR | O_CLOEXEC)}; }},
-            {"a file", errc::not_a_pool, [](unique_fd) { return file_on_disk(); }},
+            {"a file", can_be_sealed(file_on_disk()) ? errc::not_sealed : errc::not_a_pool,
+             [](unique_fd) { return file_on_disk(); }},
             {"read only", errc::wrong_access,
              [](unique_fd file) { return reopen(std::move(file), O_RDONLY); }},
             {"write only", errc::wrong_access,
