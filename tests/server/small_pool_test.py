@@ -140,10 +140,13 @@ class SmallPool(Case):
                         client.sendall(make_request("/13.ts") * 6)
                         self.assertEqual(client.recv(1), b"H")  # and no more
                     self.assertEqual(server.get("/27.ts").status, 503, "the last of them has them")
-                    eventually(lambda: server.metrics()["send_timeouts_total"] == readers, 10)
+                    self.assertTrue(eventually(
+                        lambda: server.metrics()["connections"] == 1, 10))
                     metrics = server.metrics()
-                    self.assertEqual(metrics["send_timeouts_total"], readers, metrics)
-                    self.assertTrue(eventually(lambda: server.metrics()["connections"] == 1))
+                    # The kernel itself gives up some where it is short of memory for TCP.
+                    self.assertEqual(metrics["send_timeouts_total"] + metrics["aborted_total"],
+                                     readers, metrics)
+                    self.assertGreater(metrics["send_timeouts_total"], 0)
                     self.assertTrue(eventually(lambda: server.get("/27.ts").status == 200))
                     for client in stopped:
                         with self.assertRaises(ConnectionResetError):
