@@ -143,10 +143,10 @@ class SmallPool(Case):
                     self.assertTrue(eventually(
                         lambda: server.metrics()["connections"] == 1, 10))
                     metrics = server.metrics()
-                    # The kernel itself gives up some where it is short of memory for TCP.
+                    # The kernel, told the same time limit, is the first where its memory for TCP
+                    # is short.
                     self.assertEqual(metrics["send_timeouts_total"] + metrics["aborted_total"],
                                      readers, metrics)
-                    self.assertGreater(metrics["send_timeouts_total"], 0)
                     self.assertTrue(eventually(lambda: server.get("/27.ts").status == 200))
                     for client in stopped:
                         with self.assertRaises(ConnectionResetError):
