@@ -136,6 +136,26 @@ TEST_CASE("slice_transfer: the only slice of a slot is handed over", "[chain]") 
     CHECK(pair.all_free());
 }
 
+TEST_CASE("slice_transfer: what is handed over leaves its sender, who had sent it before as a copy",
+          "[chain]") {
+    // One thread of the receiver is slow with the copy, which the sender takes back meanwhile.
+    transfer pair;
+    slice sent = make_slice(pair.here, 64, 1);
+    const descriptor taken_back = pair.describe(sent);
+    descriptor handed_over = taken_back;
+    handed_over.handed_over = true;
+    REQUIRE(slice_transfer::hand_over(pair.ours, sent));
+    slice late = pair.receive(taken_back);
+    slice got = pair.receive(handed_over);
+    late = {};
+    CHECK(is_pattern(got.bytes(), 1));
+    CHECK_FALSE(pair.all_free());
+    got = {};
+    CHECK(pair.all_free());
+    slice_transfer::recall(pair.ours, handed_over);  // too late: nothing happens
+    CHECK(pair.all_free());
+}
+
 TEST_CASE("slice_transfer: what was handed over can be recalled until it was received", "[chain]") {
     auto options = lending_options(4, 1);
     partners<> pair{options};

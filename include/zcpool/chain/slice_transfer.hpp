@@ -87,7 +87,7 @@ public:
         slot_record& record = what.record();
         slab& slots = pool_sharing::slots_of(core, to_number(record.size_class));
         // First the count: from here on no other thread of this process gets a handle of it, and
-        // none had one. Nobody else can become a holder then, as nobody else is told of it.
+        // none had one. Who becomes a holder later was told of it in a message that was taken back.
         std::uint32_t only = slice_owner::travels | 1;
         // sync(slice): acquire; all other handles have done reading. relaxed on failure: there are
         // others.
@@ -160,6 +160,11 @@ private:
             if (record.references.compare_exchange_weak(count, count + 1, memory_order_acquire,
                                                         memory_order_relaxed)) {
                 if (record.generation == where.generation) {
+                    if (where.handed_over) {
+                        // Ours is set, as an earlier message of the slot was accepted although its
+                        // sender had taken that back. So this one needs the sender's no more.
+                        static_cast<void>(word.drop(where.generation, from));
+                    }
                     return arrival::here;
                 }
                 // The handles are of a later life, and the descriptor is stale. Dropped as any.
