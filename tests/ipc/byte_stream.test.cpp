@@ -102,6 +102,8 @@ TEST_CASE("byte_stream: a closed writer's last bytes are read, then it is closed
     ends.writer.close();
     CHECK(ends.writer.space().error() == errc::closed);
     CHECK(ends.writer.write_some(bytes_of("x")).error() == errc::closed);
+    ends.writer.commit(0);
+    ends.writer.commit(1);
     CHECK(ends.reader.readable(4).value().size() == 3);  // the last, and fewer than asked for
     CHECK(ends.reader.readable_for(4, ages).value().size() == 3);
     ends.reader.consume(3);
@@ -124,6 +126,21 @@ TEST_CASE("byte_stream: a writer finds its reader closed, also while it waits", 
     CHECK(ends.writer.write_some(bytes_of("x")).error() == errc::closed);
     CHECK(ends.writer.write_some(bytes_of("x"), clock::now() + ages).error() == errc::closed);
     CHECK(ends.reader.readable().error() == errc::closed);
+    ends.reader.consume(0);
+    ends.reader.consume(1);
+    CHECK(ends.reader.readable().error() == errc::closed);
+}
+
+TEST_CASE("byte_stream: who waits for nothing waits for a byte", "[ipc]") {
+    stream_pair ends;
+    CHECK(ends.reader.readable(0).value().empty());
+    CHECK(ends.reader.readable_for(0, 1ms).error() == errc::timed_out);
+    CHECK(ends.writer.space_for(0, ages).value().size() == capacity);
+    ends.writer.commit(capacity);
+    CHECK(ends.writer.space_for(0, 1ms).error() == errc::timed_out);
+    CHECK(ends.reader.readable_for(0, 1s).value().size() == capacity);
+    ends.reader.consume(5);
+    CHECK(ends.writer.space_for(0, 1s).value().size() == 5);
 }
 
 TEST_CASE("byte_stream: makes no system call while nobody sleeps", "[ipc]") {

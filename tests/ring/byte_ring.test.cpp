@@ -90,8 +90,10 @@ TEST_CASE("byte_ring: sides without a ring give nothing", "[ring]") {
     CHECK(producer.space().empty());
     CHECK(consumer.readable().empty());
     CHECK(producer.capacity() == 0);
-    producer.commit(1);
-    consumer.consume(1);
+    for (const std::size_t bytes : {0, 1}) {
+        producer.commit(bytes);
+        consumer.consume(bytes);
+    }
 }
 
 TEST_CASE("byte_ring: is full with its capacity, and no byte before", "[ring]") {

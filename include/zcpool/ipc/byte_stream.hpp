@@ -80,10 +80,12 @@ public:
         return found;
     }
 
-    /// As space(), and waits for it. Where both ends wait for much, `least` of the one and of the
-    /// other should not exceed the capacity together: each would wait for the other.
+    /// As space(), of a byte at least, and waits for it. Where both ends wait for much, `least` of
+    /// the one and of the other should not exceed the capacity together: each would wait for the
+    /// other.
     [[nodiscard]] result<std::span<std::byte>> space_until(
         std::size_t least, sys::clock::time_point deadline) noexcept {
+        least = larger_of(least, std::size_t{1});
         auto found = space(least);
         if (found && found->empty()) [[unlikely]] {
             const auto done =
@@ -105,7 +107,7 @@ public:
     /// Complexity: a system call only when the reader sleeps.
     void commit(std::size_t bytes) noexcept {
         ring_.commit(bytes);
-        if (theirs().wake(barrier())) [[unlikely]] {
+        if (is_open() && theirs().wake(barrier())) [[unlikely]] {
             is_over_ = true;
         }
     }
@@ -225,9 +227,10 @@ public:
         return found;
     }
 
-    /// As readable(), and waits for them, as space_until() does for room.
+    /// As readable(), of a byte at least, and waits for it, as space_until() does for room.
     [[nodiscard]] result<std::span<const std::byte>> readable_until(
         std::size_t least, sys::clock::time_point deadline) noexcept {
+        least = larger_of(least, std::size_t{1});
         auto found = readable(least);
         if (found && found->empty()) [[unlikely]] {
             const auto done = wait(
@@ -256,7 +259,9 @@ public:
     /// Complexity: a system call only when the writer sleeps.
     void consume(std::size_t bytes) noexcept {
         ring_.consume(bytes);
-        static_cast<void>(theirs().wake(barrier()));
+        if (is_open()) [[likely]] {
+            static_cast<void>(theirs().wake(barrier()));
+        }
     }
 
     /// Reads what is there. Returns: how many bytes; 0 while there are none.

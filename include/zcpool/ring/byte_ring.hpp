@@ -82,8 +82,8 @@ public:
     /// Expects: no more than space() gave.
     /// Concurrency: wait-free.
     void commit(std::size_t bytes) noexcept {
-        if (bytes > limit_ - committed_) [[unlikely]] {
-            ZCPOOL_VERIFY(is_corrupt_, "more bytes than there was space for");
+        if (bytes - 1 >= limit_ - committed_) [[unlikely]] {  // also 0, which changes nothing
+            ZCPOOL_VERIFY(bytes == 0 || is_corrupt_, "more bytes than there was space for");
             return;
         }
         committed_ += bytes;
@@ -167,8 +167,8 @@ public:
     /// Expects: no more than readable() gave.
     /// Concurrency: wait-free.
     void consume(std::size_t bytes) noexcept {
-        if (bytes > committed_ - consumed_) [[unlikely]] {
-            ZCPOOL_VERIFY(is_corrupt_, "more bytes than were there");
+        if (bytes - 1 >= committed_ - consumed_) [[unlikely]] {  // also 0, which changes nothing
+            ZCPOOL_VERIFY(bytes == 0 || is_corrupt_, "more bytes than were there");
             return;
         }
         consumed_ += bytes;
