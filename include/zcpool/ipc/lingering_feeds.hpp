@@ -6,11 +6,11 @@
 
 #include <cstddef>
 #include <mutex>
-#include <new>
 #include <utility>
 
 #include <zcpool/base/unique_object.hpp>
 #include <zcpool/ipc/feed_session.hpp>
+#include <zcpool/sys/process_local.hpp>
 
 namespace zcpool::ipc {
 
@@ -21,9 +21,7 @@ class lingering_feeds {
 public:
     /// The one that all feeds of the process use. It is not destroyed at the end of the program.
     [[nodiscard]] static lingering_feeds& common() noexcept {
-        alignas(lingering_feeds) static std::byte memory[sizeof(lingering_feeds)];
-        static lingering_feeds* const list = new (memory) lingering_feeds;
-        return *list;
+        return sys::process_local<lingering_feeds>::get();
     }
 
     lingering_feeds() noexcept = default;
@@ -54,8 +52,7 @@ public:
         return look();
     }
 
-    /// Likewise, if no other thread is at it; not in a forked child, whose lock may be the parent's
-    /// for ever.
+    /// Likewise, if no other thread is at it.
     void try_poll() noexcept {
         const std::unique_lock lock{mutex_, std::try_to_lock};
         if (lock) {

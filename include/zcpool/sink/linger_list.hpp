@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <ctime>
 #include <mutex>
-#include <new>
 #include <system_error>
 #include <utility>
 
@@ -18,6 +17,7 @@
 #include <zcpool/sink/sink.hpp>
 #include <zcpool/sink/zerocopy_session.hpp>
 #include <zcpool/sys/call.hpp>
+#include <zcpool/sys/process_local.hpp>
 
 namespace zcpool::sink {
 
@@ -33,10 +33,7 @@ public:
     /// The one that all sinks of the process use. It is not destroyed at the end of the program,
     /// when the kernel may still read what it keeps.
     [[nodiscard]] static linger_list& common() noexcept {
-        // Constructed in place, so that nothing can fail; never destroyed.
-        alignas(linger_list) static std::byte memory[sizeof(linger_list)];
-        static linger_list* const list = new (memory) linger_list;
-        return *list;
+        return sys::process_local<linger_list>::get();
     }
 
     linger_list(const linger_list&) = delete;
@@ -97,6 +94,8 @@ public:
     }
 
 private:
+    friend class sys::process_local<linger_list>;
+
     linger_list() noexcept = default;
     ~linger_list() = default;
 
