@@ -15,6 +15,7 @@
 #include <support/feeds.hpp>
 #include <support/resources.hpp>
 #include <zcpool/ipc/feed.hpp>
+#include <zcpool/pool/registered_pages.hpp>
 
 namespace {
 
@@ -183,6 +184,20 @@ TEST_CASE("feed: what a reader writes can only give its own frames back", "[ipc]
         }
         CHECK(out.outstanding() <= 4);
     }
+    SECTION("one given back, though not read, whose ticket is in use again") {
+        const auto narrow_pair = blocking_unix_pair();
+        auto narrow = open_feed(narrow_pair.ours.get(), pair.pool, {.frames = 2, .capacity = 4});
+        REQUIRE(zcpool::sys::receive_fds(narrow_pair.peer.get(), text, fds).has_value());
+        const auto its = zcpool::ipc::feed_memory::adopt(std::move(fds[1]));
+        REQUIRE(its.has_value());
+        REQUIRE(narrow.send(pair.frame(0)) == send_outcome::sent);
+        REQUIRE(narrow.send(pair.frame(1)) == send_outcome::sent);
+        its->receipts()[0].store(zcpool::ipc::feed_frame::receipt(1), zcpool::memory_order_relaxed);
+        REQUIRE(narrow.send(pair.frame(2)) == send_outcome::sent);
+        // Taking the first message back frees nothing: its ticket is the third frame's.
+        CHECK(narrow.send(pair.frame(3)) == send_outcome::dropped);
+        CHECK(narrow.outstanding() == 2);
+    }
     SECTION("a position that cannot be") {
         memory->header().taken.store(5, zcpool::memory_order_relaxed);
         CHECK(out.reclaim().error() == errc::corrupt);
@@ -333,14 +348,53 @@ TEST_CASE("feed: in a forked child both ends do nothing", "[ipc]") {
 
 TEST_CASE("feed: what a dead reader had waits for the lent budget", "[ipc]") {
     auto options = lending_options(8, 2);
-    options.lent_budget_permille = 1;
+    // Of one small slot, which is taken up.
+    options.lent_budget_permille = 30;
+    options.lent_settle_time = 30s;
     feed_pair pair{{}, options};
+    {
+        slice lent = pair.frame(9);
+        REQUIRE(lent.lend());
+    }
+    std::vector<slice> all;  // until the slot is renewed, and so detached
+    while (all.size() < 8) {
+        all.push_back(pair.frame(9));
+    }
+    all.clear();
     REQUIRE(pair.out.send(pair.frame(0)).has_value());
     {
         const auto gone = std::move(pair.in);
     }
     CHECK(pair.out.reclaim().error() == errc::peer_gone);
-    CHECK(slots_in_use(pair.pool) == pair.out.outstanding());
+    CHECK(pair.out.outstanding() == 1);
+    CHECK(slots_in_use(pair.pool) == 1);
+}
+
+TEST_CASE("feed: what a dead reader had of slots that are never lent comes back", "[ipc]") {
+    auto options = lending_options(8, 2);
+    options.lent_budget_permille = 1;  // less than any slot
+    options.lent_settle_time = 30s;
+    feed_pair pair{{}, options};
+    REQUIRE_FALSE(pair.frame(1).lend());
+    REQUIRE(pair.out.send(pair.frame(0)).has_value());
+    {
+        const auto gone = std::move(pair.in);
+    }
+    CHECK(pair.out.reclaim().error() == errc::peer_gone);
+    CHECK(pair.out.outstanding() == 0);
+    CHECK(slots_in_use(pair.pool) == 0);
+}
+
+TEST_CASE("feed: pages that cannot be replaced are not fed", "[ipc]") {
+    const auto pool = make_pool({.slots = {8, 1}});
+    const auto sockets = blocking_unix_pair();
+    {
+        const auto pages = zcpool::registered_pages::of(pool);
+        REQUIRE(pages);
+        CHECK(feed::open(sockets.ours.get(), pool).error() == errc::pages_registered);
+    }
+    REQUIRE(feed::open(sockets.ours.get(), pool).has_value());
+    CHECK_FALSE(zcpool::registered_pages::of(pool));
 }
 
 }  // namespace

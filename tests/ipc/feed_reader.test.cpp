@@ -2,7 +2,9 @@
 
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <chrono>
+#include <climits>
 #include <span>
 #include <thread>
 #include <utility>
@@ -100,6 +102,19 @@ TEST_CASE("feed_reader: sleeps on its event too", "[ipc]") {
     }};
     CHECK(pair.in.receive().error() == errc::closed);
     writer.join();
+}
+
+TEST_CASE("feed_reader: what comes by its socket besides the feed does not wake it", "[ipc]") {
+    auto sockets = blocking_unix_pair();
+    const auto pool = make_pool({.slots = {4, 1}});
+    const auto out = open_feed(sockets.ours.get(), pool, by_event);
+    auto in = open_reader(sockets.peer.get());
+    in.set_spin(0us);
+    REQUIRE(::send(sockets.ours.get(), "x", 1, 0) == 1);
+    faults none;
+    none.fail_call(LONG_MAX, EIO);  // counts
+    REQUIRE(in.receive_for(100ms).error() == errc::timed_out);
+    CHECK(faults::calls() < 100);  // it looks around every 20 ms
 }
 
 TEST_CASE("feed_reader: an event that is none is refused", "[ipc]") {

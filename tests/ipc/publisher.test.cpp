@@ -78,6 +78,13 @@ TEST_CASE("publisher: who comes later gets the newest", "[ipc]") {
     CHECK(later.try_receive().empty());
     CHECK(all.source.publish(all.frame(3)) == 3);
     CHECK(is_frame(later.try_receive(), 3));
+    const auto other = make_pool({.slots = {1, 1}});
+    CHECK(all.source.publish(make_slice(other, 64, 4)) == 0);
+    all.parts.push_back(attach_again(all.pool));
+    auto last = all.join(all.parts.back(), back_pressure::drop_newest);
+    CHECK(last.try_receive().empty());
+    CHECK(all.source.publish(all.frame(5)) == 4);
+    CHECK(is_frame(last.try_receive(), 5));
 }
 
 TEST_CASE("publisher: a slow reader loses frames, the others do not", "[ipc]") {

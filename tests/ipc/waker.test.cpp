@@ -37,7 +37,7 @@ TEST_CASE("waker: wakes who sleeps, and makes no call where nobody does", "[ipc]
     }};
     bool woken = false;
     for (int n = 0; n < 1'000 && !woken; ++n) {
-        woken = made->sleep(flag, -1, clock::time_point::max());
+        woken = made->sleep(flag, {-1, 0, 0}, clock::time_point::max());
     }
     CHECK(woken);
     other.join();
@@ -50,9 +50,9 @@ TEST_CASE("waker: nobody sleeps for long without looking around", "[ipc]") {
     auto made = waker::create(how);
     wake_flag flag;
     flag.announce();
-    CHECK_FALSE(made->sleep(flag, -1, clock::time_point::max()));
-    CHECK_FALSE(made->sleep(flag, -1, clock::now()));
-    CHECK_FALSE(made->sleep(flag, -1, clock::time_point::min()));
+    CHECK_FALSE(made->sleep(flag, {-1, 0, 0}, clock::time_point::max()));
+    CHECK_FALSE(made->sleep(flag, {-1, 0, 0}, clock::now()));
+    CHECK_FALSE(made->sleep(flag, {-1, 0, 0}, clock::time_point::min()));
 }
 
 TEST_CASE("waker: the end of the other one ends a sleep by event", "[ipc]") {
@@ -62,12 +62,12 @@ TEST_CASE("waker: the end of the other one ends a sleep by event", "[ipc]") {
     flag.announce();
     pair.peer.reset();
     const auto begin = clock::now();
-    CHECK_FALSE(made->sleep(flag, pair.ours.get(), clock::time_point::max()));
+    CHECK_FALSE(made->sleep(flag, {pair.ours.get(), 0, 0}, clock::time_point::max()));
     // 20 ms would be a time-out. Not an assertion about speed: it may be late, and is asked again.
     bool at_once = clock::now() - begin < 20ms;
     for (int n = 0; n < 50 && !at_once; ++n) {
         const auto again = clock::now();
-        CHECK_FALSE(made->sleep(flag, pair.ours.get(), clock::time_point::max()));
+        CHECK_FALSE(made->sleep(flag, {pair.ours.get(), 0, 0}, clock::time_point::max()));
         at_once = clock::now() - again < 20ms;
     }
     CHECK(at_once);

@@ -190,7 +190,7 @@ public:
         }
         ++stats_.waits;
         const bool woken =
-            end_.news_waker().sleep(end_.header().news, sender_.descriptor(), deadline);
+            end_.news_waker().sleep(end_.header().news, {sender_.descriptor(), 0, 0}, deadline);
         end_wait();
         return woken || !sender_.is_gone();
     }

@@ -321,7 +321,7 @@ private:
         }
         ++state_.stats.waits;
         const bool woken =
-            end_.room_waker().sleep(end_.header().room, end_.receiver_process(), deadline);
+            end_.room_waker().sleep(end_.header().room, {end_.receiver_process(), 0, 0}, deadline);
         end_wait();
         return woken || !is_receiver_gone() ? result<void>{} : fail(errc::peer_gone);
     }

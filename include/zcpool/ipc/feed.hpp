@@ -49,7 +49,9 @@ public:
     /// from then on the reader's sign of life: a duplicate of it stays with the feed.
     ///
     /// Errors: `invalid_options` for 0 or too many frames, or back_pressure::wait; `unsupported`
-    /// for a pool that has no file; the errno of what the system refused.
+    /// for a pool that has no file; `pages_registered`, or what the pool's trial said, where pages
+    /// cannot be replaced, as those must be that a reader was sending when it died; the errno of
+    /// what the system refused.
     [[nodiscard]] static result<feed> open(int socket, pool_view pool,
                                            const feed_options& options = {}) noexcept {
         if (options.frames == 0 || options.frames > max_feed_frames || options.capacity == 0 ||
@@ -62,6 +64,9 @@ public:
         }
         if (!core.memory().has_file()) {
             return fail(errc::unsupported);
+        }
+        if (auto done = pool_sharing::allow_replacing(core); !done) {
+            return fail(done.error());
         }
         const feed_table table{.capacity = std::bit_ceil(options.capacity),
                                .frames = options.frames,
@@ -121,7 +126,10 @@ public:
             if (sent) {
                 return send_outcome::sent_for_oldest;
             }
-            return fail(sent.error());
+            // A reader that said what it had not read was given back may still hold too many.
+            if (sent.error() != errc::full) {
+                return fail(sent.error());
+            }
         }
         return send_outcome::dropped;
     }

@@ -82,8 +82,8 @@ public:
     }
 
     /// Lets go of everything: the reader is gone. Pages that it may have handed to the kernel are
-    /// replaced before they are written; what the budget, or the system, does not allow to be
-    /// replaced stays until the next call.
+    /// replaced before they are written; what the budget does not allow to be replaced stays until
+    /// the next call.
     void abandon() noexcept {
         for (std::uint32_t ticket = 0; ticket < size_; ++ticket) {
             const slice& kept = entries_[ticket].kept;

@@ -207,7 +207,8 @@ public:
         if (!begin_wait()) {
             return true;
         }
-        const bool woken = news_.sleep(header().news, view_->socket(), deadline);
+        // Not whether it is readable: what comes by it besides the feed is the user's.
+        const bool woken = news_.sleep(header().news, {view_->socket(), POLLRDHUP, 0}, deadline);
         end_wait();
         // An event is readable too when the owner has died.
         return (woken && event() < 0) || !is_owner_gone();

@@ -124,12 +124,19 @@ public:
     /// Takes the oldest message back that was not read.
     /// Returns: false when the reader has read all.
     [[nodiscard]] bool drop_oldest() noexcept {
-        const std::uint64_t oldest = ring_.was_taken();
-        if (ring_.take_back() != take_back_outcome::taken_back) {
-            return false;
+        // The reader may be faster with one, but has no more of them than the ring holds.
+        for (std::size_t n = ring_.capacity(); n != 0; --n) {
+            const std::uint64_t oldest = ring_.was_taken();
+            switch (ring_.take_back()) {
+                case take_back_outcome::taken_back: account_.cancel(at(oldest)); return true;
+                case take_back_outcome::corrupt: return false;
+                case take_back_outcome::too_late: break;
+            }
+            if (ring_.was_taken() == ring_.pushed()) {
+                return false;
+            }
         }
-        account_.cancel(at(oldest));
-        return true;
+        return false;
     }
 
     /// Lets go of what came back.

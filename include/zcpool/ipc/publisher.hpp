@@ -48,10 +48,12 @@ public:
             return fail(errc::too_many_processes);
         }
         if (!newest_.empty()) {
-            if (auto sent = reader.send(newest_); !sent) {
+            const auto sent = reader.send(newest_);
+            // Of another pool than the reader's: the next one may be of its own.
+            if (!sent && sent.error() != errc::foreign_slice) {
                 return fail(sent.error());
             }
-            ++stats_.sent;
+            stats_.sent += sent ? 1U : 0U;
         }
         place->emplace(std::move(reader));
         return {};

@@ -64,11 +64,11 @@ public:
 
     /// Sleeps behind an announce(), but never long: whoever is to wake us may have died.
     ///
-    /// `peer`: a descriptor that is readable when it has; -1: none, or not yet. A futex cannot be
-    /// waited for together with it.
+    /// `peer`: a descriptor, and what happens to it when it has (0: it becomes readable); -1: none,
+    /// or not yet. A futex cannot be waited for together with it.
     /// Returns: false when nobody woke us.
     /// Concurrency: blocks.
-    [[nodiscard]] bool sleep(wake_flag& flag, int peer,
+    [[nodiscard]] bool sleep(wake_flag& flag, pollfd peer,
                              sys::clock::time_point deadline) const noexcept {
         const auto now = sys::clock::now();
         const auto until = clamped(deadline, now, now + std::chrono::milliseconds{20});
@@ -77,7 +77,7 @@ public:
         }
         std::array<pollfd, 2> entries{};
         entries[0].fd = event();
-        entries[1].fd = peer;  // below 0 it is ignored
+        entries[1] = peer;  // below 0 it is ignored
         const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(until - now);
         const auto ready = sys::poll_readable(entries, static_cast<int>(milliseconds.count()));
         return ready && entries[0].revents != 0;

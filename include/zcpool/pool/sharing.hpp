@@ -61,11 +61,8 @@ public:
         if (core.checks_ != nullptr || core.arenas_ != nullptr) {
             return fail(errc::unsupported);
         }
-        if (core.renewal_refusal_) {
-            return fail(core.renewal_refusal_);
-        }
-        if (!core.registrations_.allow_replacing()) {
-            return fail(errc::pages_registered);
+        if (auto done = allow_replacing(core); !done) {
+            return fail(done.error());
         }
         if (core.leave_ == nullptr) {
             auto who = this_process();
@@ -193,18 +190,29 @@ public:
         }
     }
 
+    /// Allows to replace pages of a pool, as those that a process which has died was sending.
+    ///
+    /// Errors: what the trial of it said when the pool was created; `pages_registered`.
+    [[nodiscard]] static result<void> allow_replacing(pool_core& core) noexcept {
+        if (core.renewal_refusal_) {
+            return fail(core.renewal_refusal_);
+        }
+        return core.registrations_.allow_replacing() ? result<void>{}
+                                                     : fail(errc::pages_registered);
+    }
+
     /// Has the pages of a held slot replaced before its next owner writes, as the kernel may read
     /// them for a process that is gone; in pools that never lend too.
     ///
-    /// Returns: false when that cannot be now: then the slot must be kept.
+    /// Expects: allow_replacing() has done it.
+    /// Returns: false when the budget does not allow it now: then the slot must be kept.
     [[nodiscard]] static bool detach_later(pool_core& core, slot_record& record) noexcept {
-        if (core.lends() != lending::never) {
+        const slab& slots = core.slabs_[to_number(record.size_class)];
+        // Larger ones are never lent.
+        if (core.lends() != lending::never && slots.layout().slot_bytes <= core.budget_.limit()) {
             return core.lend(record);
         }
-        if (core.renewal_refusal_ || !core.registrations_.allow_replacing()) {
-            return false;
-        }
-        slot_word& word = core.slabs_[to_number(record.size_class)].word(to_number(record.slot));
+        slot_word& word = slots.word(to_number(record.slot));
         // Fails where it was published before.
         static_cast<void>(word.publish(record.generation, core.me_));
         // relaxed: seen by the last holder, for whom this one drops its slice.

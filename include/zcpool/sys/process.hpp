@@ -111,14 +111,15 @@ struct process_namespaces {
     return unique_fd{*opened};
 }
 
-/// Waits until one of several descriptors is readable, at most so many milliseconds.
+/// Waits until one of several descriptors is readable, or what else the entry's `events` names, at
+/// most so many milliseconds.
 ///
 /// Returns: how many are; each entry's `revents` says whether it is.
 /// Errors: the errno of poll.
 [[nodiscard]] inline result<int> poll_readable(array_view<pollfd> entries,
                                                int milliseconds) noexcept {
     for (pollfd& each : entries) {
-        each.events = POLLIN;
+        each.events = each.events == 0 ? short{POLLIN} : each.events;
     }
     return call([&] { return provider::poll(entries.data(), entries.size(), milliseconds); });
 }
