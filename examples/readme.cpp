@@ -29,7 +29,7 @@ using namespace zcpool::literals;
 using video_pool = zcpool::pool<zcpool::size_classes<4_KiB, 64_KiB, 1_MiB>>;
 
 bool send_frame(video_pool& pool, int socket) {
-    zcpool::buffer frame = pool.try_acquire(48'000);  // never blocks, never allocates
+    zcpool::buffer frame = pool.try_acquire(48'000);  // never blocks
     if (!frame) {
         return false;  // no room: an ordinary answer
     }

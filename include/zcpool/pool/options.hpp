@@ -22,8 +22,8 @@ namespace zcpool {
 ///
 /// `arena`: a class's slots lie in arenas of one or more huge pages (2 MiB), as many as come out
 /// even with the slot size; they are taken in order, and when the last slot of an arena has come
-/// back and any was lent, the whole of it is replaced with one call, for what two or three copies
-/// cost. A slot that is held keeps its arena from that, so a class wants several arenas. There are
+/// back and any was lent, the whole of it is replaced with one call, for what about one copy
+/// costs. A slot that is held keeps its arena from that, so a class wants several arenas. There are
 /// no thread caches: an acquire and a release change the slot's word (100 ns). Where huge pages are
 /// not to be had the pool is made as with `never`; creation_report::arenas says why. Such a pool
 /// cannot be shared with other processes, has no reserve, and trim() finds nothing to give back.
