@@ -304,7 +304,11 @@ struct transfer : rl::test_suite<transfer<HandedOver, Deaths>, 3> {
 
 /// Two threads of one process receive the same slot, which another process holds, and let go of
 /// it: the steps of slice_transfer::receive() and slice::drop().
-struct record : rl::test_suite<record, 2> {
+///
+/// `HandedOver`: one of them gets it handed over, and the other was slow with a message of the time
+/// when it was a copy, which the sender has taken back.
+template <bool HandedOver>
+struct record : rl::test_suite<record<HandedOver>, 2> {
     static constexpr holder_set sender = 1;
     static constexpr holder_set receiver = 2;
     static constexpr std::uint32_t travels = 1U << 31;
@@ -319,16 +323,19 @@ struct record : rl::test_suite<record, 2> {
         }
         RL_ASSERT(word.publish(sent, sender));
     }
-    bool receive() {
+    bool receive(bool handed_over) {
         std::uint32_t count = references.load(std::memory_order_relaxed);
         while ((count & travels) != 0 && count != travels) {
             if (references.compare_exchange_weak(count, count + 1, std::memory_order_acquire,
                                                  std::memory_order_relaxed)) {
+                if (handed_over) {
+                    RL_ASSERT(word.drop(sent, sender) == drop_outcome::still_held);
+                }
                 return true;
             }
         }
-        const auto outcome = word.accept(sent, sender, receiver);
-        RL_ASSERT(outcome != accept_outcome::gone);
+        const auto outcome = word.accept(sent, sender, receiver, handed_over);
+        RL_ASSERT(outcome != accept_outcome::gone || (HandedOver && !handed_over));
         if (outcome != accept_outcome::accepted) {
             return false;
         }
@@ -342,19 +349,30 @@ struct record : rl::test_suite<record, 2> {
             return;
         }
         RL_ASSERT(generation($) == static_cast<int>(sent));
-        RL_ASSERT(word.drop(sent, receiver) == drop_outcome::still_held);
+        const auto outcome = word.drop(sent, receiver);
+        RL_ASSERT(outcome == drop_outcome::still_held ||
+                  (HandedOver && outcome == drop_outcome::freed));
     }
-    void thread(unsigned) {
-        for (int n = 0; n < 3; ++n) {
-            if (receive()) {
+    void thread(unsigned t) {
+        const bool handed_over = HandedOver && t == 1;
+        for (int n = 0; n < (handed_over ? 1 : 3);) {
+            if (receive(handed_over)) {
                 RL_ASSERT(generation($) == static_cast<int>(sent));
                 drop();
+                ++n;
             } else {
                 rl::yield(1, $);
+                n += handed_over ? 0 : 1;
             }
         }
     }
-    void after() { RL_ASSERT(newest(word).holders == sender); }
+    void after() {
+        if (HandedOver) {
+            RL_ASSERT(newest(word).state == slot_state::free);
+        } else {
+            RL_ASSERT(newest(word).holders == sender);
+        }
+    }
 };
 
 inline constexpr std::uint64_t last_lap = std::uint64_t{1} << 13;
@@ -377,8 +395,9 @@ int main(int argc, char** argv) {
                          search_case<"search_sleep", sleeping<1>>(4),
                          random_case<"shared", transfer<false, 0>>(300'000),
                          random_case<"handed", transfer<true, 0>>(300'000),
-                         random_case<"record", record>(300'000),
-                         search_case<"search_record", record>(3),
+                         random_case<"record", record<false>>(300'000),
+                         random_case<"record_handed", record<true>>(300'000),
+                         search_case<"search_record", record<false>>(3),
                          random_case<"shared_deaths", transfer<false, 30>>(500'000),
                          random_case<"handed_deaths", transfer<true, 30>>(500'000),
                      });
