@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <ios>
 #include <iterator>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -158,6 +159,10 @@ TEST_CASE("chain_iostream: seekg goes anywhere in the chain, and nowhere else", 
     CHECK(in.seekg(-2, std::ios_base::end).get() == '8');
     CHECK(in.seekg(-5, std::ios_base::cur).get() == '4');
     CHECK(in.seekg(1, std::ios_base::cur).get() == '6');
+    for (const auto whence : {std::ios_base::cur, std::ios_base::end}) {
+        CHECK_FALSE(in.seekg(std::numeric_limits<std::streamoff>::max(), whence));
+        in.clear();
+    }
     CHECK(in.seekg(0, std::ios_base::end).tellg() == 10);
     CHECK(in.get() == reader_istream::traits_type::eof());
     in.clear();

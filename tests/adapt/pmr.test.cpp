@@ -123,6 +123,16 @@ TEST_CASE("pmr: alignment is honoured, up to a page and beyond", "[adapt]") {
         }
         CHECK(slots_in_use(pool) == 0);
     }
+    // Nothing lies in a slot, too, whichever of the two pages it begins at.
+    std::array<void*, 2> nothing{};
+    for (void*& each : nothing) {
+        each = tested.allocate(0, 8_KiB);
+    }
+    const auto neighbour = pool.try_acquire(1);
+    for (void* const each : nothing) {
+        tested.deallocate(each, 0, 8_KiB);
+    }
+    CHECK(slots_in_use(pool) == (neighbour ? 1 : 0));
     CHECK(is_refused(tested, 4000, 128_KiB));  // room for it is certain in no slot
     CHECK(is_refused(tested, SIZE_MAX - 100, 8_KiB));
     CHECK_FALSE(is_refused(tested, 0));

@@ -45,6 +45,16 @@ TEST_CASE("lent_budget: what was sent long ago costs nothing", "[pool]") {
     CHECK(budget.detached_bytes(start) == 0);
 }
 
+TEST_CASE("lent_budget: who was held up for long takes nothing out of the account", "[pool]") {
+    lent_account account;
+    lent_budget budget{account, 4 * slot, milliseconds{800}};
+    const auto later =
+        start + static_cast<std::uint64_t>(budget.period().count()) * zcpool::lent_account::buckets;
+    REQUIRE(budget.try_detach(later, later, slot));
+    static_cast<void>(budget.try_detach(start, start, slot));  // in the same bucket
+    CHECK(budget.detached_bytes(later) == slot);
+}
+
 TEST_CASE("lent_budget: a settle time of zero keeps no account", "[pool]") {
     lent_account account;
     lent_budget budget{account, 0, milliseconds{0}};

@@ -362,6 +362,39 @@ TEST_CASE("slot_watch: looks again by itself at a slot that was being renewed", 
     CHECK(tested.watch.try_again().has_value());
 }
 
+TEST_CASE("slot_watch: hears of a slot that was free before it could be trimmed", "[pool]") {
+    const auto pool = make_pool({.slots = {1, 1}});
+    counted_watch tested{pool};
+    const faults broken;
+    faults::hold_punches();
+    faults::fail_punches(ENOMEM);
+    std::thread trimmer{[&] { static_cast<void>(pool.trim()); }};
+    while (faults::held_punches() == 0) {
+        std::this_thread::yield();
+    }
+    const bool had_to_wait = !tested.watch.try_again().has_value();
+    faults::resume_punches();
+    trimmer.join();
+    CHECK(had_to_wait);
+    CHECK(tested.calls == 1);
+    CHECK(tested.watch.try_again().has_value());
+}
+
+TEST_CASE("slot_watch: in a shared pool it is to look again, as nobody tells it", "[pool]") {
+    const auto pool = make_pool({.slots = {1, 1}});
+    const auto slot = pool.try_acquire(1);
+    const auto other_slot = pool.try_acquire(64'000);
+    counted_watch alone{pool};
+    alone.wait();
+    CHECK(alone.watch.retry_after() == 0ms);
+    alone.watch.cancel();
+    REQUIRE(pool.share().has_value());
+    counted_watch tested{pool};
+    tested.wait();
+    CHECK(tested.watch.retry_after() > 0ms);
+    CHECK(tested.watch.retry_after() <= 10ms);
+}
+
 TEST_CASE("slot_watch: does nothing in a forked child", "[pool]") {
     auto pool = std::make_optional(make_pool({.slots = {1, 1}}));
     auto slot = pool->try_acquire(1);

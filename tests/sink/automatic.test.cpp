@@ -197,6 +197,15 @@ TEST_CASE("automatic: says why nothing goes by reference", "[sink]") {
         CHECK(out.flush() == sink::state::done);
         CHECK(faults::calls() == 1);  // it does not ask again
     }
+    SECTION("a socket that takes the option, and no reference") {
+        connection link = tcp_pair();
+        sink::automatic out{link.ours.get()};
+        const faults broken;
+        faults::fail_references(EOPNOTSUPP);
+        send(out, link, make_slice(pool, 60'000, 1));
+        CHECK(out.report().refer_refusal.value() == EOPNOTSUPP);
+        CHECK(out.report().last == route::copy);
+    }
     SECTION("who was told not to") {
         connection link = tcp_pair();
         sink::automatic out{link.ours.get(), {.refer_from = SIZE_MAX}};
@@ -215,7 +224,7 @@ TEST_CASE("automatic: what is in flight when it ends is kept until the kernel ha
         out->push(make_slice(pool, 60'000, 1));
         {
             faults broken;
-            broken.fail_call(4, EAGAIN, 1'000);  // nothing is heard of yet
+            broken.fail_call(5, EAGAIN, 1'000);  // nothing is heard of yet
             CHECK(out->flush() == sink::state::pending);
             CHECK(out->interest() == sink::interest::error_queue);
         }

@@ -91,6 +91,19 @@ TEST_CASE("linger_list: a peer that does not read in time loses the connection",
     CHECK(read_exactly(one.link.peer.get(), one.sent.size() + 1).size() < one.sent.size());
 }
 
+TEST_CASE("linger_list: the longest time is no time that has passed", "[sink]") {
+    const auto pool = make_pool({.slots = {1, 256}});
+    stuck one{pool, std::chrono::milliseconds::max()};
+    list().adopt(std::move(one.session));
+    one.link.ours.reset();
+    list().poll();
+    CHECK(read_exactly(one.link.peer.get(), one.sent.size()) == one.sent);
+    while (list().poll() != 0) {
+        std::this_thread::yield();
+    }
+    CHECK(slots_in_use(pool) == 0);
+}
+
 TEST_CASE("linger_list: a connection that is to be reset is reset, and leaves nothing", "[sink]") {
     const auto pool = make_pool({.slots = {1, 256}});
     stuck one{pool, 1h};

@@ -209,6 +209,28 @@ TEST_CASE("zerocopy: what the kernel has no room to remember is copied this time
     CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 2));
 }
 
+TEST_CASE("zerocopy: where the option is taken and no reference is, it copies from then on",
+          "[sink]") {
+    const auto pool = make_pool({.slots = {1, 2}});
+    connection link = tcp_pair();
+    sink::zerocopy out{link.ours.get()};
+    constexpr int enotsupp = 524;
+    const int why = GENERATE(EOPNOTSUPP, EINVAL, enotsupp);
+    {
+        const faults broken;
+        faults::fail_references(why);
+        out.push(make_slice(pool, 60'000, 1));
+        CHECK(out.flush() == sink::state::done);
+    }
+    CHECK(out.refusal() == system_error(why));
+    out.push(make_slice(pool, 60'000, 2));
+    CHECK(settle(out) == sink::state::done);
+    CHECK(out.stats().lent_bytes == 0);
+    CHECK(out.stats().copied_bytes == 120'000);
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 1));
+    CHECK(read_exactly(link.peer.get(), 60'000) == pattern(60'000, 2));
+}
+
 TEST_CASE("zerocopy: so many sends that the real kernel refuses some arrive all the same",
           "[sink]") {
     const auto pool = make_pool({.slots = {1, 1024}});

@@ -85,6 +85,13 @@ TEST_CASE("futex: a word that has changed is no reason to sleep", "[sys]") {
     CHECK(word.load(memory_order_relaxed) == 5);
 }
 
+TEST_CASE("futex: a duration that is negative has passed, however long it is", "[sys]") {
+    using zcpool::sys::deadline_after;
+    CHECK(deadline_after(std::chrono::hours{-3'000'000}) <= zcpool::sys::clock::now());
+    CHECK(deadline_after(std::chrono::nanoseconds{-1}) <= zcpool::sys::clock::now());
+    CHECK(deadline_after(std::chrono::hours{3'000'000}) == zcpool::sys::clock::time_point::max());
+}
+
 TEST_CASE("futex: a deadline in the past ends the wait at once", "[sys]") {
     word_type word{5};
     const auto before = clock::now();

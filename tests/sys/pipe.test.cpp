@@ -179,6 +179,8 @@ TEST_CASE("pipe: gets the room that it asks for, or as much as the system gives,
     CHECK(room->bytes == 1 << 20);
     CHECK_FALSE(room->refusal);
     CHECK(tested.resize(8192)->bytes == 8192);
+    CHECK(tested.resize(std::size_t{4} << 30)->bytes > 8192);  // not of its lower 32 bits
+    CHECK(tested.resize(8192)->bytes == 8192);
     faults broken;
     faults::shorten_pipes(200'000);
     room = tested.resize(1 << 20);

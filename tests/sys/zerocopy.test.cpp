@@ -48,7 +48,10 @@ TEST_CASE("zerocopy: a socket that cannot, or does already, says so", "[sys]") {
     const connection pipe = pipe_pair();
     CHECK(sys::enable_zerocopy(pipe.ours.get()).error() == system_error(ENOTSOCK));
     CHECK(sys::enable_zerocopy(-1).error() == system_error(EBADF));
-    for (long i = 0; i < 2; ++i) {
+    // Takes the option, but is no stream of TCP's.
+    const unique_fd datagrams{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    CHECK(sys::enable_zerocopy(datagrams.get()).error() == system_error(EOPNOTSUPP));
+    for (long i = 0; i < 3; ++i) {
         faults broken;
         broken.fail_call(i, ENOMEM);
         CHECK(sys::enable_zerocopy(tcp_pair().ours.get()).error() == system_error(ENOMEM));

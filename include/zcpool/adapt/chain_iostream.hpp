@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <istream>
+#include <limits>
 #include <ostream>
 #include <system_error>
 
@@ -123,12 +124,17 @@ protected:
     /// Complexity: O(slices); what follows in the present slice O(1).
     pos_type seekoff(off_type offset, std::ios_base::seekdir from,
                      std::ios_base::openmode which) override {
+        std::size_t base = 0;
         if (from == std::ios_base::cur) {
-            offset += static_cast<off_type>(from_->position() + got());
+            base = from_->position() + got();
         } else if (from == std::ios_base::end) {
-            offset += static_cast<off_type>(from_->position() + from_->remaining());
+            base = from_->position() + from_->remaining();
         }
-        return seekpos(pos_type(offset), which);
+        const auto begin = static_cast<off_type>(base);
+        if (offset > std::numeric_limits<off_type>::max() - begin) {
+            return pos_type(off_type(-1));
+        }
+        return seekpos(pos_type(begin + offset), which);
     }
 
     pos_type seekpos(pos_type to, std::ios_base::openmode which) override {

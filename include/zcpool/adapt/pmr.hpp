@@ -13,6 +13,7 @@
 
 #include <zcpool/base/align.hpp>
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/config.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/core.hpp>
@@ -107,8 +108,9 @@ private:
     /// Complexity: an acquire and two counters; see pool_view::try_acquire().
     /// Concurrency: lock-free, but for the upstream.
     void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-        std::size_t wanted = bytes;
-        if (alignment > page_size && !checked_add(bytes, alignment - page_size, wanted)) {
+        // What is none has an address, too, and that lies in its slot.
+        std::size_t wanted = larger_of(bytes, std::size_t{1});
+        if (alignment > page_size && !checked_add(wanted, alignment - page_size, wanted)) {
             return from_upstream(bytes, alignment);
         }
         if (wanted > pool_.largest()) {

@@ -193,14 +193,15 @@ private:
 
     template <class Owner>
     struct holder : foreign_owner {
-        static_assert(std::is_nothrow_constructible_v<Owner, Owner&&>,
-                      "slice::adopt: the owner must move without throwing");
         template <class From>
             requires(!std::is_same_v<std::remove_cvref_t<From>, holder>)
         explicit holder(From&& from) noexcept
             : foreign_owner(
                   [](foreign_owner* self) noexcept { delete static_cast<holder*>(self); }),
-              owner(std::forward<From>(from)) {}
+              owner(std::forward<From>(from)) {
+            static_assert(std::is_nothrow_constructible_v<Owner, From>,
+                          "slice::adopt: the owner must move without throwing");
+        }
         Owner owner;
     };
 

@@ -63,8 +63,9 @@ concept timed_scheduler =
 ///
 /// Errors: `too_large`, `closed` (also when the pool is closed or destroyed meanwhile),
 /// std::errc::operation_canceled when a stop was requested.
-/// Limits: slots that rest over the budget come back without a release. A timed_scheduler is told
-/// when; any other is given the work again at once, and so polls while that lasts.
+/// Limits: slots that rest over the budget come back without a release, and nobody hears of one in
+/// another process that shares the pool. A timed_scheduler is told when to look; any other is given
+/// the work again at once, and so polls while that lasts.
 /// Sharing: stop may be requested by any thread. Not by the scheduler's call.
 /// Not for: a coroutine that is destroyed while its work is with the scheduler: request a stop and
 /// let it end.

@@ -170,6 +170,8 @@ public:
 
     /// Whether its slots may be lent, and how their pages are renewed.
     [[nodiscard]] lending lends() const noexcept { return lending_; }
+    /// Whether other processes may have a part in it.
+    [[nodiscard]] bool is_shared() const noexcept { return leave_ != nullptr; }
 
     /// Counts bytes of a slot that a sink without a receipt had to copy.
     void count_copied(const slot_record& record, std::size_t bytes) noexcept {

@@ -100,8 +100,9 @@ inline std::size_t pool_core::trim(std::size_t keep) noexcept {
         for (std::size_t index = 0; index < class_count_; ++index) {
             const std::size_t trimmed = slabs_[index].trim(me_, keep);
             bytes += trimmed * slot_bytes(index);
-            for (std::size_t i = 0; i < trimmed; ++i) {
-                wake_one(index);  // who looked in the middle of it saw no slot
+            // Who looked in the middle of it saw no slot; also of one that could not be trimmed.
+            for (std::size_t i = 0; i <= trimmed; ++i) {
+                wake_one(index);
             }
         }
     }

@@ -118,6 +118,8 @@ private:
     // a bucket.
     static constexpr std::uint64_t periods_a_settle = 8;
     static_assert(periods_a_settle + 2 <= lent_account::buckets);
+    // Whatever is more is not ahead, but from before the numbers started over.
+    static constexpr std::uint32_t far_ahead = 1U << 30;
 
     [[nodiscard]] std::uint32_t period_at(lent_stamp time) const noexcept {
         return static_cast<std::uint32_t>(time / period_);
@@ -140,6 +142,10 @@ private:
         std::uint64_t found = cell.load(memory_order_relaxed);
         std::uint64_t wanted = 0;
         do {
+            if (const std::uint32_t ahead = period_of(found) - period;
+                ahead != 0 && ahead < far_ahead) {
+                return;  // this thread was held up: what it adds has expired
+            }
             const std::uint64_t held = period_of(found) == period ? found & 0xFFFF'FFFF : 0;
             wanted = std::uint64_t{period} << 32 | (held + pages);
             // relaxed: as above.

@@ -113,7 +113,8 @@ public:
     [[nodiscard]] std::size_t largest() const noexcept { return slot_bytes(class_count() - 1); }
 
     /// Replaces the pages of up to `most` slots that rest because they were lent, in an idle
-    /// moment, so that a later acquire need not. Arenas are replaced as a whole.
+    /// moment, so that a later acquire need not; and gives those that were trimmed pages again, so
+    /// not between a trim() and the next need. Arenas are replaced as a whole.
     /// Returns: how many; where they lie in arenas, up to an arena more.
     std::size_t renew_resting(std::size_t most) const noexcept {
         return core_->renew_resting(most);
@@ -121,7 +122,8 @@ public:
 
     /// Gives the pages of free slots back to the system, but for `keep` slots of each class, so
     /// that a pool that was sized for the peak does not hold it at night. A slot is given pages
-    /// again when it is acquired, which then may fail as `exhausted` for want of memory.
+    /// again when it is acquired, which then may fail as `exhausted` for want of memory, or by
+    /// renew_resting().
     ///
     /// Returns: bytes given back; 0 where slots lie in arenas, and while an io_uring has them
     /// registered.

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <source_location>
 
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/pool/buffer.hpp>
 #include <zcpool/pool/core.hpp>
@@ -89,7 +90,8 @@ public:
     [[nodiscard]] bool is_waiting() const noexcept { return is_waiting_; }
 
     /// After how long to try again although nobody notified: slots rest over the budget or are
-    /// being renewed. 0: there is no need to. Of the last try; an event loop's time-out.
+    /// being renewed, or other processes may release some. 0: there is no need to. Of the last try;
+    /// an event loop's time-out.
     [[nodiscard]] std::chrono::milliseconds retry_after() const noexcept { return retry_after_; }
 
     /// Notifies one waiter of each class of a pool to look again, as if slots had come back: for
@@ -147,7 +149,7 @@ private:
         }
         const taken_slot found = core_.look(wanted_, who_);
         if (found.record == nullptr) {
-            retry_after_ = found.retry_after;
+            retry_after_ = core_.is_shared() ? in_a_while(found.retry_after) : found.retry_after;
             return fail(errc::exhausted);
         }
         end();
@@ -169,6 +171,13 @@ private:
         if (core_.in_creator()) {
             core_.watches().notify(entry_);
         }
+    }
+
+    /// No process is told of what another one releases.
+    [[nodiscard]] static std::chrono::milliseconds in_a_while(
+        std::chrono::milliseconds after) noexcept {
+        constexpr std::chrono::milliseconds longest{10};
+        return after.count() == 0 ? longest : smaller_of(after, longest);
     }
 
     void end() noexcept {

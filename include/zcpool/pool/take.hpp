@@ -85,8 +85,18 @@ inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted, priori
         return cached;
     }
     taken_slot found = search_classes(wanted, search::quick, priority::normal);
-    if (found.record == nullptr && caches_.reclaim(wanted, classes_end(wanted))) {
+    for (int tries = 0; found.record == nullptr && tries < 8; ++tries) {
+        const reclaimed back = caches_.reclaim(wanted, classes_end(wanted));
+        if (!back.anything && back.all) {
+            break;
+        }
+        if (!back.all) {
+            sys::provider::yield();  // another thread has a cache open, and gives it back
+        }
         found = search_classes(wanted, search::quick, priority::normal);
+        if (back.all) {
+            break;
+        }
     }
     if (found.record == nullptr && who == priority::urgent) {
         found = search_classes(wanted, search::quick, who);

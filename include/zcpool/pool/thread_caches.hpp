@@ -32,6 +32,12 @@ namespace zcpool {
     return static_cast<std::uint32_t>(smaller_of<std::size_t>(by_bytes, slots / 16));
 }
 
+/// What came of taking back what lies in caches.
+struct reclaimed {
+    bool anything;  ///< came back
+    bool all;       ///< false: there is more, which another thread is bringing back
+};
+
 /// All thread caches of a pool. While it is suspended nobody works with a cache.
 ///
 /// Concurrency: lock-free; reclaim() and drain() give threads that are inside their caches a
@@ -117,16 +123,16 @@ public:
     /// Brings back what lies in caches of the classes from `first` up to, not including, `last`:
     /// for a thread that found no slot otherwise.
     ///
-    /// Returns: whether anything came back.
     /// Complexity: when there is something in a cache, a system call.
-    bool reclaim(std::size_t first, std::size_t last) noexcept {
+    reclaimed reclaim(std::size_t first, std::size_t last) noexcept {
         bool anything = empty_between(first, last);
-        registry_.take_over([&](const thread_cache& each) { return each.slots(first, last) != 0; },
-                            [&](thread_cache& each) {
-                                anything = anything || each.slots(first, last) != 0;
-                                empty(each, first, last);
-                            });
-        return anything;
+        const bool all = registry_.take_over(
+            [&](const thread_cache& each) { return each.slots(first, last) != 0; },
+            [&](thread_cache& each) {
+                anything = anything || each.slots(first, last) != 0;
+                empty(each, first, last);
+            });
+        return {anything, all};
     }
 
     /// Closes all caches until resume(); what is in them stays until drain().
@@ -138,13 +144,15 @@ public:
     /// Returns: whether it is sure that nothing was left, and, while suspended, that nothing will
     /// be put into a cache.
     bool drain() noexcept {
-        empty_between(0, slabs_.size());
-        return registry_.take_over(
+        const bool all = registry_.take_over(
             [&](const thread_cache& each) {
                 // In this order: what the owner puts in before it leaves is counted.
                 return registry_.may_be_filled(each) || each.slots(0, slabs_.size()) != 0;
             },
             [&](thread_cache& each) { empty(each, 0, slabs_.size()); });
+        // Behind the others: what their owners put between them before they left.
+        empty_between(0, slabs_.size());
+        return all;
     }
 
     /// Slots of a class that users were given from caches less those that they gave back to caches.

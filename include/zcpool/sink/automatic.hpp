@@ -164,6 +164,10 @@ private:
             probe_.refused();
             report_.last = route::copy;
             return copy(1, queue_.front().size());
+        } else if (sys::takes_no_reference(sent.error())) {
+            report_.refer_refusal = sent.error();
+            report_.last = route::copy;
+            return copy(1, queue_.front().size());
         }
         return sent;
     }

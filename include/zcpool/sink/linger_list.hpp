@@ -13,6 +13,7 @@
 #include <utility>
 
 #include <zcpool/base/atomic.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/unique_object.hpp>
 #include <zcpool/sink/sink.hpp>
 #include <zcpool/sink/zerocopy_session.hpp>
@@ -55,7 +56,9 @@ public:
         if (ending->in_flight() == 0) {
             return;
         }
-        ending->deadline_ = now() + ending->linger_;
+        const auto begin = now();
+        ending->deadline_ =
+            begin + smaller_of(ending->linger_, std::chrono::milliseconds::max() - begin);
         // relaxed: a hint and a figure.
         count_.fetch_add(1, memory_order_relaxed);
         poll(polled_with_each);

@@ -212,7 +212,7 @@ private:
         }
         if (refers_ && (-said == ENOBUFS || -said == ENOMEM)) {
             copies_next_ = true;  // too much is in flight: copy this time
-        } else if (refers_ && (-said == EOPNOTSUPP || -said == EINVAL)) {
+        } else if (refers_ && sys::takes_no_reference(why)) {
             refusal_ = why;  // this kind of socket cannot
         } else if (-said != EINTR) {
             static_cast<void>(give_up(why));

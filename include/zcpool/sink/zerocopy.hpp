@@ -114,6 +114,9 @@ private:
         } else if (sys::is_errno(sent.error(), ENOBUFS) || sys::is_errno(sent.error(), ENOMEM)) {
             session_->count_refused();
             return copy_run(queue_.front().size());
+        } else if (sys::takes_no_reference(sent.error())) {
+            refusal_ = sent.error();
+            return copy_run(queue_.front().size());
         }
         return sent;
     }

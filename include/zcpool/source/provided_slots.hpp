@@ -79,6 +79,9 @@ public:
         }
     }
 
+    /// Bytes of a slot that the kernel may fill.
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return bytes_; }
+
     /// Takes the slot that a completion names, with so many bytes in it, and puts another in its
     /// place.
     ///

@@ -23,6 +23,7 @@ struct receive_line {
     std::size_t most_slots = 0;  ///< that are kept untaken before the receiving stops
     std::size_t holders = 1;
     bool is_armed = false;      ///< the kernel receives for it
+    bool is_multishot = false;  ///< by a request for more than one receive, the last time
     bool is_cancelled = false;  ///< and was asked not to
     bool is_starved = false;    ///< waits for a slot, in the list of those
     bool is_abandoned = false;  ///< there is no source any more

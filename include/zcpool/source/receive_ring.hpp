@@ -104,12 +104,14 @@ public:
             return;
         }
         const bool is_registered = line->registered_file >= 0;
-        ::io_uring_prep_recv(request, is_registered ? line->registered_file : line->fd, nullptr, 0,
-                             0);
+        // No length: that of the buffer, which before Linux 6.0 has to be said.
+        ::io_uring_prep_recv(request, is_registered ? line->registered_file : line->fd, nullptr,
+                             is_multishot_ ? 0 : slots_.buffer_bytes(), 0);
         request->flags |= is_registered ? IOSQE_FIXED_FILE : 0U;
         if (is_multishot_) {
             request->ioprio |= IORING_RECV_MULTISHOT;
         }
+        line->is_multishot = is_multishot_;
         request->flags |= IOSQE_BUFFER_SELECT;
         request->buf_group = group;
         const std::uint64_t name = name_of(line.share().release());
@@ -284,8 +286,9 @@ private:
                 return;  // which is left to the next pull, so that this cannot go in circles
             case ECANCELED:
             case EINTR: break;
-            case EINVAL:  // of a kernel before Linux 6.0, once
-                if (std::exchange(is_multishot_, false)) {
+            case EINVAL:  // of a kernel before Linux 6.0, once for each line
+                is_multishot_ = is_multishot_ && !line->is_multishot;
+                if (std::exchange(line->is_multishot, false)) {
                     break;
                 }
                 [[fallthrough]];

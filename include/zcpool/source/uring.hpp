@@ -76,7 +76,8 @@ public:
         }
     }
 
-    /// Looks for what has come, and sees to it that more can.
+    /// Looks for what has come, and sees to it that more can. To be repeated while it says `data`:
+    /// the end may have come with the last bytes, and is not announced once more.
     /// Complexity: a system call only when a request has to be made: at first, and when the last
     /// one has ended.
     state pull() noexcept {

@@ -19,7 +19,7 @@ namespace zcpool::sys {
 using clock = std::chrono::steady_clock;
 
 /// The time point that lies a duration ahead, or the clock's last one where that is beyond its
-/// range.
+/// range; now, if the duration is negative.
 template <class Rep, class Period>
 [[nodiscard]] clock::time_point deadline_after(
     std::chrono::duration<Rep, Period> timeout) noexcept {
@@ -27,6 +27,9 @@ template <class Rep, class Period>
     const auto now = clock::now();
     if (seconds{timeout} >= seconds{clock::time_point::max() - now}) {
         return clock::time_point::max();
+    }
+    if (timeout <= timeout.zero()) {
+        return now;
     }
     return now + std::chrono::duration_cast<clock::duration>(timeout);
 }

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include <zcpool/base/array_view.hpp>
+#include <zcpool/base/bounds.hpp>
 #include <zcpool/base/result.hpp>
 #include <zcpool/sys/call.hpp>
 #include <zcpool/sys/unique_fd.hpp>
@@ -48,6 +49,7 @@ struct pipe {
             return fail(present.error());
         }
         pipe_room room{static_cast<std::size_t>(*present), {}};
+        bytes = smaller_of(bytes, std::size_t{1} << 30);  // no system has more
         do {
             const auto granted = call(
                 [&] { return provider::set_pipe_size(write_end.get(), static_cast<int>(bytes)); });

@@ -34,14 +34,25 @@ struct zerocopy_notice {
 /// notification would come.
 ///
 /// Errors: EALREADY when it was on: somebody else may have sent, and the next send's number would
-/// not be 0. EOPNOTSUPP for kinds of sockets that cannot (AF_UNIX); the errno of setsockopt.
+/// not be 0. EOPNOTSUPP for what is not TCP: it either cannot (AF_UNIX), or its notifications are
+/// of another kind (AF_VSOCK). The errno of setsockopt.
 [[nodiscard]] inline result<void> enable_zerocopy(int socket) noexcept {
+    int protocol = 0;
     int on = 0;
-    socklen_t bytes = sizeof on;
-    auto done =
-        call([&] { return provider::getsockopt(socket, SOL_SOCKET, SO_ZEROCOPY, &on, &bytes); });
+    const auto look = [&](int option, int& value) {
+        socklen_t bytes = sizeof value;
+        return call(
+            [&] { return provider::getsockopt(socket, SOL_SOCKET, option, &value, &bytes); });
+    };
+    auto done = look(SO_PROTOCOL, protocol);
+    if (done) {
+        done = look(SO_ZEROCOPY, on);
+    }
     if (!done) {
         return fail(done.error());
+    }
+    if (protocol != IPPROTO_TCP) {
+        return fail(std::error_code{EOPNOTSUPP, std::system_category()});
     }
     if (on != 0) {
         return fail(std::error_code{EALREADY, std::system_category()});
@@ -53,6 +64,13 @@ struct zerocopy_notice {
         return fail(done.error());
     }
     return {};
+}
+
+/// Whether a refused send by reference says that this socket takes none, though it took the option:
+/// one with TLS in the kernel, for one, which answers ENOTSUPP in older kernels.
+[[nodiscard]] inline bool takes_no_reference(const std::error_code& why) noexcept {
+    constexpr int enotsupp = 524;  // the kernel's own, which should not reach users
+    return is_errno(why, EOPNOTSUPP) || is_errno(why, EINVAL) || is_errno(why, enotsupp);
 }
 
 /// Takes one message from a socket's error queue.
