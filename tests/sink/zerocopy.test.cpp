@@ -43,7 +43,7 @@ TEST_CASE("zerocopy: is pending until the kernel says that it has done", "[sink]
     {
         // Nothing is heard of yet.
         faults broken;
-        broken.fail_call(4, EAGAIN, 1'000);
+        broken.fail_call(5, EAGAIN, 1'000);
         CHECK(out.flush() == sink::state::pending);
         CHECK(out.flush() == sink::state::pending);
     }
@@ -214,8 +214,7 @@ TEST_CASE("zerocopy: where the option is taken and no reference is, it copies fr
     const auto pool = make_pool({.slots = {1, 2}});
     connection link = tcp_pair();
     sink::zerocopy out{link.ours.get()};
-    constexpr int enotsupp = 524;
-    const int why = GENERATE(EOPNOTSUPP, EINVAL, enotsupp);
+    const int why = GENERATE(EOPNOTSUPP, EINVAL, 524);  // ENOTSUPP, which is the kernel's own
     {
         const faults broken;
         faults::fail_references(why);
