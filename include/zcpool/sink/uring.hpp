@@ -22,6 +22,7 @@
 #include <zcpool/sink/gather.hpp>
 #include <zcpool/sink/send_ring.hpp>
 #include <zcpool/sink/sink.hpp>
+#include <zcpool/sys/zerocopy.hpp>
 
 namespace zcpool::sink {
 
