@@ -21,6 +21,7 @@ namespace zcpool::sys {
 template <class Object>
 class process_local {
 public:
+    /// This process's; made at the first call.
     [[nodiscard]] static Object& get() noexcept {
         static Object* const object = make();
         return *object;
