@@ -90,7 +90,7 @@ TEST_CASE("byte_ring: sides without a ring give nothing", "[ring]") {
     CHECK(producer.space().empty());
     CHECK(consumer.readable().empty());
     CHECK(producer.capacity() == 0);
-    for (const std::size_t bytes : {0, 1}) {
+    for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}}) {
         producer.commit(bytes);
         consumer.consume(bytes);
     }
