@@ -38,7 +38,8 @@ public:
     /// Adds a reader, by the sending end of its channel, and sends it the newest frame.
     ///
     /// A channel with back_pressure::wait makes publish() wait for this reader, and so all others.
-    /// Errors: `too_many_processes`; as channel_sender::send().
+    /// Errors: `too_many_processes`; as channel_sender::send(), but that a newest frame of another
+    /// pool is not sent.
     [[nodiscard]] result<void> add(channel_sender reader) noexcept {
         auto* place = readers_.begin();
         while (place != readers_.end() && place->has_value()) {

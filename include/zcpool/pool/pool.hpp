@@ -43,7 +43,8 @@ public:
     /// Returns: an empty buffer when there is none: too large, exhausted or closed.
     /// Complexity: some 25 instructions when this thread released a slot of the class before;
     /// otherwise O(slots / 4096) for a batch. When the class is full, a sweep of its slot words
-    /// once after each release, and a system call where other threads cache slots of it.
+    /// once after each release, and a system call where other threads cache slots of it, or a few
+    /// where one of them is in the middle of that.
     /// Concurrency: lock-free; any thread. No allocation but for a thread's first acquire; no
     /// system call but for pages that must be replaced (lent) or come back (trimmed).
     [[nodiscard]] buffer try_acquire(

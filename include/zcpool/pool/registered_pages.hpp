@@ -23,8 +23,8 @@ namespace zcpool {
 /// Sharing: one thread at a time; may go to another one.
 class registered_pages {
 public:
-    /// Errors: `pages_replaceable` for a pool that lends, is shared or checked, or was trimmed;
-    /// `closed` in a forked child.
+    /// Errors: `pages_replaceable` for a pool that lends, feeds, is shared or checked, or was
+    /// trimmed; `closed` in a forked child.
     [[nodiscard]] static result<registered_pages> of(pool_view pool) noexcept {
         pool_core& core = pool_sharing::core_of(pool);
         if (!core.in_creator()) {

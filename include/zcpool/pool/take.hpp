@@ -91,7 +91,7 @@ inline result<slot_record*> pool_core::take_elsewhere(std::size_t wanted, priori
             break;
         }
         if (!back.all) {
-            sys::provider::yield();  // another thread has a cache open, and gives it back
+            sys::provider::yield();  // another thread brings a cache back, or is inside its own
         }
         found = search_classes(wanted, search::quick, priority::normal);
         if (back.all) {

@@ -35,7 +35,7 @@ namespace zcpool {
 /// What came of taking back what lies in caches.
 struct reclaimed {
     bool anything;  ///< came back
-    bool all;       ///< false: there is more, which another thread is bringing back
+    bool all;       ///< false: there may be more, which another thread has, or is bringing back
 };
 
 /// All thread caches of a pool. While it is suspended nobody works with a cache.

@@ -72,11 +72,11 @@ public:
     /// each time. The pool's memory stays while the ring lives; until then it cannot be trimmed or
     /// shared. Of a pool that is registered already, does nothing.
     ///
-    /// Errors: `pages_replaceable` for a pool that lends, is shared or checked, or was trimmed, as
-    /// a registration goes on sending from the pages that it found; `unsupported` without SEND_ZC
-    /// (Linux 6.0); `too_large` beyond 64 GiB; the errno of io_uring_register, ENOMEM beyond
-    /// RLIMIT_MEMLOCK. `report`, if given, names the value, the limit and the remedy. Refused, the
-    /// ring sends from the pool all the same.
+    /// Errors: `pages_replaceable` for a pool that lends, feeds, is shared or checked, or was
+    /// trimmed, as a registration goes on sending from the pages that it found; `unsupported`
+    /// without SEND_ZC (Linux 6.0); `too_large` beyond 64 GiB; the errno of io_uring_register,
+    /// ENOMEM beyond RLIMIT_MEMLOCK. `report`, if given, names the value, the limit and the remedy.
+    /// Refused, the ring sends from the pool all the same.
     result<void> register_pool(pool_view pool, registration_report* report = nullptr) noexcept {
         registration_report unwanted;
         return fixed_.add(*ring_, pool, report == nullptr ? unwanted : *report);
